@@ -1,0 +1,11 @@
+//! What a message is and who decides what: events, notifications, fates, rules, retry arithmetic, wire shapes, and the
+//! ports that the other crates implement. No IO: clocks, stores and providers are handed in.
+
+pub mod channel;
+pub mod chat;
+pub mod clock;
+pub mod ledger;
+pub mod lookup;
+pub mod notification;
+pub mod queue;
+pub mod record;

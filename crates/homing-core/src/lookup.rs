@@ -1,0 +1,48 @@
+//! The port of an installation's own data: who is logged in, who is online, who may be told, on which device.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::BoxFuture;
+
+use crate::clock::Millis;
+
+/// One row of an answer: column to text. A plain value (a Redis string) is the column `value`.
+pub type Row = BTreeMap<String, String>;
+
+/// The store could not answer. The lane stops and tries again; it never guesses.
+#[derive(Debug, thiserror::Error)]
+#[error("lookup {lookup} could not be answered: {source}")]
+pub struct StoreDown {
+    /// Name of the lookup.
+    pub lookup: String,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What a lookup says of one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Does the message go on?
+    pub pass: bool,
+    /// What was seen, for explain: `value=1`, `missing`.
+    pub seen: String,
+}
+
+/// One configured lookup.
+///
+/// `rows` answers for many ids in one round trip per store, in the order of the ids; an id without data has no rows.
+/// It may be cancelled and repeated freely.
+pub trait Lookup: Send + Sync {
+    /// Its name in the configuration: `login`, `tokens`.
+    fn name(&self) -> &str;
+
+    /// The rows of each id.
+    fn rows<'a>(&'a self, ids: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Vec<Row>>, StoreDown>>;
+
+    /// Applies the lookup's `accept` expression and `on_missing` to the rows of one id.
+    fn judge(&self, rows: &[Row], now: Millis) -> Verdict;
+
+    /// Takes a dead token out, if the lookup allows writes and the token is still that one. Answers whether it did.
+    fn forget<'a>(&'a self, user: &'a str, token: &'a str) -> BoxFuture<'a, Result<bool, StoreDown>>;
+}

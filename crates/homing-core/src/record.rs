@@ -1,0 +1,172 @@
+//! What can become of a message: one closed set of fates, shared by ledger, trace, logs, metrics and tests.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Millis;
+
+/// The stage that decided, which also fixes the unit that it counts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Entry queue; counts events.
+    Entry,
+    /// Rules; counts recipients.
+    Rules,
+    /// Delivery queue; counts targets (devices).
+    Send,
+}
+
+impl Stage {
+    /// `entry`, `rules`, `send`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::Rules => "rules",
+            Self::Send => "send",
+        }
+    }
+
+    /// The ledger's field for a fate at this stage, such as `rules.skipped.online`.
+    pub fn field(self, fate: &Fate) -> Cow<'static, str> {
+        use Fate::{
+            BadToken, Cancelled, Dead, Deferred, Delivered, Expanded, Expired, Invalid, NoDevice, Passed, Queued, Received,
+            Retried, Skipped,
+        };
+        let detail = match fate {
+            Skipped { rule } => Some(rule.as_str()),
+            Dead { why } => Some(why.as_str()),
+            _ => None,
+        };
+        let fixed = match (self, fate) {
+            (Self::Entry, Expanded) => "entry.expanded",
+            (Self::Rules, Passed) => "rules.passed",
+            (Self::Send, Delivered { .. }) => "send.delivered",
+            (_, Received) => return self.named("received"),
+            (_, Invalid { .. }) => return self.named("invalid"),
+            (_, Expanded) => return self.named("expanded"),
+            (_, Passed) => return self.named("passed"),
+            (_, Skipped { .. } | Dead { .. }) => {
+                return Cow::Owned(format!("{}.{}.{}", self.name(), fate.name(), detail.unwrap_or_default()));
+            }
+            (_, Deferred { .. } | Queued { .. } | Delivered { .. } | Retried { .. } | BadToken { .. } | NoDevice | Expired | Cancelled) => {
+                return self.named(fate.name());
+            }
+        };
+        Cow::Borrowed(fixed)
+    }
+
+    fn named(self, fate: &str) -> Cow<'static, str> {
+        Cow::Owned(format!("{}.{fate}", self.name()))
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What became of one event, recipient or target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "fate")]
+pub enum Fate {
+    /// A scanner or the intake took it in.
+    Received,
+    /// It could not be read or breaks the catalogue; it is in the dead list.
+    Invalid {
+        /// What is wrong, with field and position.
+        error: String,
+    },
+    /// An event became recipients (possibly none).
+    Expanded,
+    /// A recipient passed the rules.
+    Passed,
+    /// A rule held a recipient back.
+    Skipped {
+        /// `login`, `online`, `account`, `dnd`, ...
+        rule: String,
+    },
+    /// It waits and is judged again.
+    Deferred {
+        /// When.
+        until: Millis,
+    },
+    /// It stands in a delivery queue.
+    Queued {
+        /// Of this channel.
+        channel: String,
+    },
+    /// *The provider accepted it*; nobody may have seen it.
+    Delivered {
+        /// The provider's id, where it gives one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provider_id: Option<String>,
+    },
+    /// It is tried again.
+    Retried {
+        /// When.
+        at: Millis,
+        /// Why.
+        why: String,
+    },
+    /// The token is dead.
+    BadToken {
+        /// Was it taken out of the directory?
+        removed: bool,
+    },
+    /// The recipient has no device (or the provider knows none).
+    NoDevice,
+    /// Its time to live ended first.
+    Expired,
+    /// Given up; it is in the dead list.
+    Dead {
+        /// A short reason: `payload`, `ambiguous`, `attempts`, ...
+        why: String,
+    },
+    /// Its sender took it back.
+    Cancelled,
+}
+
+impl Fate {
+    /// The fate's name as it stands in records, counters and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Invalid { .. } => "invalid",
+            Self::Expanded => "expanded",
+            Self::Passed => "passed",
+            Self::Skipped { .. } => "skipped",
+            Self::Deferred { .. } => "deferred",
+            Self::Queued { .. } => "queued",
+            Self::Delivered { .. } => "delivered",
+            Self::Retried { .. } => "retried",
+            Self::BadToken { .. } => "bad_token",
+            Self::NoDevice => "no_device",
+            Self::Expired => "expired",
+            Self::Dead { .. } => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One line of a message's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When, in milliseconds since 1970.
+    pub at: Millis,
+    /// The message's id, the same from intake to settle.
+    pub id: String,
+    /// Who decided.
+    pub stage: Stage,
+    /// What.
+    #[serde(flatten)]
+    pub fate: Fate,
+    /// For whom: a user, or a user and the end of a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// In words, where the fate alone does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
