@@ -79,6 +79,9 @@ pub struct Notification {
     pub created_at: Millis,
     /// After this it is not sent any more.
     pub expires_at: Millis,
+    /// An answer that was lost is final (the type says "drop"): told at most once.
+    #[serde(default)]
+    pub at_most_once: bool,
     /// Who gets it; never empty.
     pub targets: Vec<Target>,
 }

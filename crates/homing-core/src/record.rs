@@ -149,6 +149,45 @@ impl Fate {
             Self::Cancelled => "cancelled",
         }
     }
+
+    /// Name, text and number of the fate: its shape in a trace.
+    pub(crate) fn parts(&self) -> (&'static str, Option<&str>, Option<i64>) {
+        let (text, number) = match self {
+            Self::Invalid { error } => (Some(error.as_str()), None),
+            Self::Skipped { rule } => (Some(rule.as_str()), None),
+            Self::Deferred { until } => (None, Some(*until)),
+            Self::Queued { channel } => (Some(channel.as_str()), None),
+            Self::Delivered { provider_id } => (provider_id.as_deref(), None),
+            Self::Retried { at, why } => (Some(why.as_str()), Some(*at)),
+            Self::BadToken { removed } => (None, Some(i64::from(*removed))),
+            Self::Dead { why } => (Some(why.as_str()), None),
+            Self::Received | Self::Expanded | Self::Passed | Self::NoDevice | Self::Expired | Self::Cancelled => (None, None),
+        };
+        (self.name(), text, number)
+    }
+
+    /// The reverse of [`Fate::parts`]; `None` for a name that this version does not know.
+    pub(crate) fn from_parts(name: &str, text: Option<String>, number: Option<i64>) -> Option<Self> {
+        let given = text.clone().unwrap_or_default();
+        let number = number.unwrap_or_default();
+        Some(match name {
+            "received" => Self::Received,
+            "invalid" => Self::Invalid { error: given },
+            "expanded" => Self::Expanded,
+            "passed" => Self::Passed,
+            "skipped" => Self::Skipped { rule: given },
+            "deferred" => Self::Deferred { until: number },
+            "queued" => Self::Queued { channel: given },
+            "delivered" => Self::Delivered { provider_id: text },
+            "retried" => Self::Retried { at: number, why: given },
+            "bad_token" => Self::BadToken { removed: number != 0 },
+            "no_device" => Self::NoDevice,
+            "expired" => Self::Expired,
+            "dead" => Self::Dead { why: given },
+            "cancelled" => Self::Cancelled,
+            _ => return None,
+        })
+    }
 }
 
 /// One line of a message's history.

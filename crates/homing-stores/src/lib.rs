@@ -1,1 +1,43 @@
-//! placeholder
+//! Where an installation's own data comes from: lookups (who is logged in, which devices, do-not-disturb) in Redis and in
+//! MySQL or MariaDB, and chat sources in MongoDB. All of it is configuration; nothing here knows a table by name.
+//!
+//! ```text
+//! config      the shapes of [stores], [lookup] and [source]
+//! stores      build(): checks all of it, names every mistake; opens nothing
+//! lookup      cache, value map and verdict, around a provider:
+//!               redis_lookup  → redis_store   one round trip for many ids
+//!               sql_lookup    → mysql_store   SELECT ... IN (...), text by sql_text, values by sql_row
+//! judge       accept expressions
+//! mongo_source → mongo_store   pages of documents; mongo_cursor = where it stands, mongo_document = fields of a chat
+//! check       for `homing check`
+//! ```
+//!
+//! A store that is down is an error after its own timeout, never a guess; it is found again without a restart. Everything
+//! but `forget` only reads and may be cancelled and repeated.
+
+#![warn(missing_docs)]
+
+mod cache;
+mod check;
+pub mod config;
+mod error;
+mod failure;
+mod judge;
+mod lookup;
+mod mongo_cursor;
+mod mongo_document;
+mod mongo_source;
+mod mongo_store;
+mod mysql_store;
+mod redis_lookup;
+mod redis_store;
+mod sql_lookup;
+mod sql_row;
+mod sql_text;
+mod stores;
+mod template;
+
+pub use check::{CheckLine, Level};
+pub use config::StoresConfig;
+pub use error::ConfigError;
+pub use stores::{Stores, build};

@@ -1,0 +1,34 @@
+//! The workers' metrics, one function each, so that names and labels stand in one place.
+
+use homing_core::queue::QueueName;
+use metrics::{counter, gauge, histogram};
+
+pub(crate) fn owned(queue: &QueueName, held: bool) {
+    gauge!("homing_lease_owned", "queue" => queue.to_string()).set(if held { 1.0 } else { 0.0 });
+}
+
+pub(crate) fn committed(stage: &'static str, items: usize) {
+    counter!("homing_commits_total", "stage" => stage).increment(1);
+    counter!("homing_commit_items_total", "stage" => stage).increment(items as u64);
+}
+
+pub(crate) fn skipped(rule: &str) {
+    counter!("homing_skipped_total", "rule" => rule.to_owned()).increment(1);
+}
+
+pub(crate) fn pushed(channel: &'static str, app: &str, platform: &'static str, outcome: &'static str) {
+    counter!("homing_push_total", "provider" => channel, "app" => app.to_owned(), "platform" => platform, "outcome" => outcome)
+        .increment(1);
+}
+
+pub(crate) fn call_took(channel: &'static str, seconds: f64) {
+    histogram!("homing_push_duration_seconds", "provider" => channel).record(seconds);
+}
+
+pub(crate) fn token_removed(channel: &'static str) {
+    counter!("homing_tokens_removed_total", "provider" => channel, "reason" => "token_invalid").increment(1);
+}
+
+pub(crate) fn end_to_end(seconds: f64) {
+    histogram!("homing_e2e_latency_seconds").record(seconds);
+}

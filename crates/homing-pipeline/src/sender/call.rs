@@ -1,0 +1,75 @@
+//! One attempt against the provider, and the removal of a token that it called dead.
+
+use std::{sync::Arc, time::Instant};
+
+use homing_core::{
+    channel::{Answer, Channel, Outcome},
+    lookup::Lookup,
+};
+use tracing::warn;
+
+use super::desk::Job;
+use crate::meter;
+
+/// A call that is to be made.
+pub(super) struct Call {
+    pub(super) channel: Arc<dyn Channel>,
+    pub(super) tokens: Option<Arc<dyn Lookup>>,
+    pub(super) job: Job,
+}
+
+/// A call that was made.
+pub(super) struct Finished {
+    pub(super) job: Job,
+    /// One per open target of the job, in their order.
+    pub(super) answers: Vec<Settled>,
+}
+
+/// The answer for one target, and whether its token was taken out of the directory.
+pub(super) struct Settled {
+    pub(super) answer: Answer,
+    pub(super) removed: bool,
+}
+
+impl Call {
+    pub(super) async fn make(self) -> Finished {
+        let notification = &self.job.notification;
+        let mut answers = Vec::with_capacity(notification.targets.len());
+        for page in notification.targets.chunks(self.channel.page().max(1)) {
+            let began = Instant::now();
+            let mut got = self.channel.send(notification, page).await;
+            meter::call_took(self.channel.name(), began.elapsed().as_secs_f64());
+            // A channel that answers for fewer than it was asked leaves the rest unknown.
+            let missing = || Answer { outcome: Outcome::Ambiguous, detail: "the channel gave no answer".to_owned() };
+            got.resize_with(page.len(), missing);
+            for (answer, target) in got.into_iter().zip(page) {
+                meter::pushed(
+                    self.channel.name(),
+                    &notification.app,
+                    notification.platform.name(),
+                    answer.outcome.name(),
+                );
+                let removed = answer.outcome == Outcome::TokenInvalid && self.forget(&target.user, &target.token).await;
+                answers.push(Settled { answer, removed });
+            }
+        }
+        Finished { job: self.job, answers }
+    }
+
+    /// A store that is down leaves the token where it is: the next push to it finds it dead again.
+    async fn forget(&self, user: &str, token: &str) -> bool {
+        let Some(tokens) = &self.tokens else { return false };
+        match tokens.forget(user, token).await {
+            Ok(removed) => {
+                if removed {
+                    meter::token_removed(self.channel.name());
+                }
+                removed
+            }
+            Err(error) => {
+                warn!(user, %error, "A dead token could not be removed.");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! [`RedisQueue`]: opens shards, appends to lists, and shows what stands where.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use homing_core::{
+    queue::{Error, Log, LogDepth, MAX_ITEM, Opened, Queue, QueueName, Result, Shard, Snapshot},
+    record::Record,
+    wire,
+};
+use redis::{
+    Client, IntoConnectionInfo, ProtocolVersion, Value,
+    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
+};
+use tokio::sync::OnceCell;
+
+use super::{
+    keys::Keys,
+    link::Link,
+    script::{Scripts, array, number, pairs, text, unavailable, unexpected},
+    shard::{RedisShard, logs_of, values_of},
+};
+use crate::owner::Owner;
+
+/// Settings of the backend.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a lease runs without renewal. A dead machine's shards stand still for this long.
+    pub lease: Duration,
+    /// No work is started this long before the lease's end: longer than a provider call may take to be *written*.
+    pub margin: Duration,
+    /// How long to wait for an answer of the server.
+    pub timeout: Duration,
+    /// Bound of a shard's trace in entries (one per commit).
+    pub trace_entries: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            margin: Duration::from_secs(3),
+            timeout: Duration::from_secs(2),
+            trace_entries: 20_000,
+        }
+    }
+}
+
+/// Signatures of ours whose lease may still run though nobody holds it: an acquire without an answer, or a shard that
+/// was dropped without release. The next acquire of this process signs alike and may replace such a lease.
+pub(super) type Abandoned = Arc<Mutex<HashMap<QueueName, String>>>;
+
+/// The queues of one Redis server.
+pub struct RedisQueue {
+    client: Client,
+    options: Options,
+    owner: Owner,
+    scripts: Arc<Scripts>,
+    abandoned: Abandoned,
+    nonce: AtomicU64,
+    shared: OnceCell<ConnectionManager>,
+}
+
+impl RedisQueue {
+    /// Prepares to use the server at `url` (`redis://[user:password@]host:port[/db]`); connects at the first call.
+    ///
+    /// # Errors
+    /// The URL cannot be read; its text is not repeated, since it may hold a password.
+    pub fn new(url: &str, options: Options) -> Result<Self> {
+        let info = url.into_connection_info().map_err(unavailable)?;
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings)).map_err(unavailable)?;
+        Ok(Self {
+            client,
+            options,
+            owner: Owner::this_process(),
+            scripts: Arc::new(Scripts::new()),
+            abandoned: Abandoned::default(),
+            nonce: AtomicU64::new(random()),
+            shared: OnceCell::new(),
+        })
+    }
+
+    /// The connection for short calls from any task; heals by itself.
+    async fn shared(&self) -> Result<ConnectionManager> {
+        let open = || async {
+            let config = ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(self.options.timeout))
+                .set_response_timeout(Some(self.options.timeout))
+                .set_number_of_retries(1);
+            self.client.get_connection_manager_with_config(config).await
+        };
+        self.shared.get_or_try_init(open).await.cloned().map_err(unavailable)
+    }
+
+    async fn take(&self, shard: &QueueName) -> Result<Box<dyn Shard>> {
+        let keys = Keys::new(shard);
+        let fresh = || self.owner.suffix(self.nonce.fetch_add(1, Ordering::Relaxed));
+        let suffix = self.lock_abandoned().get(shard).cloned().unwrap_or_else(fresh);
+        let mut replace = String::new();
+        let mut alive = false;
+        let mut link = Link::new(self.client.clone(), self.options.timeout);
+        // Twice at most: the first answer may name a token that we may replace.
+        loop {
+            let mut cmd = self.scripts.acquire.call(5);
+            cmd.arg(keys.own()).arg(keys.state()).arg(keys.delayed()).arg(keys.log(&Log::MAIN)).arg(keys.log(&Log::RETRY));
+            cmd.arg(&suffix).arg(self.options.lease.as_millis()).arg(&replace).arg(format!("{:016x}", random()));
+            cmd.arg(if alive { "1" } else { "0" });
+            let asked = Instant::now();
+            let answer = match link.run(&self.scripts.acquire, &cmd).await {
+                Ok(answer) => array("acquire", answer)?,
+                Err(error) => {
+                    self.lock_abandoned().insert(shard.clone(), suffix);
+                    return Err(unavailable(error));
+                }
+            };
+            let [Value::Int(taken), token, third, rest @ ..] = answer.as_slice() else {
+                return Err(unexpected("acquire", &Value::Array(answer)));
+            };
+            let token = text(token);
+            if *taken == 0 {
+                let ours = token.split_once('|').is_some_and(|(_, signature)| signature == suffix);
+                if replace.is_empty() && (ours || self.owner.is_dead(&token)) {
+                    replace = token;
+                    alive = ours;
+                    continue;
+                }
+                let left_ms = u64::try_from(number(third).unwrap_or(0)).unwrap_or(0);
+                return Err(Error::Held { queue: shard.clone(), owner: token, left_ms });
+            }
+            let [next_due, suspicion, state @ ..] = rest else {
+                return Err(unexpected("acquire", &Value::Array(answer)));
+            };
+            let state: HashMap<String, Vec<u8>> = pairs(state.to_vec()).into_iter().collect();
+            let named = |field: &str| state.get(field).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
+            let opened = Opened {
+                epoch: u64::try_from(number(third).unwrap_or(0)).unwrap_or(0),
+                first_epoch: named("first_epoch").parse().unwrap_or(0),
+                birth: named("birth"),
+                suspicion: u32::try_from(number(suspicion).unwrap_or(0)).unwrap_or(0),
+                logs: logs_of(&state),
+                next_due: number(next_due),
+                values: values_of(&state),
+            };
+            self.lock_abandoned().remove(shard);
+            let shard = RedisShard::new(
+                shard.clone(),
+                keys,
+                link,
+                Arc::clone(&self.scripts),
+                self.options.clone(),
+                Arc::clone(&self.abandoned),
+                token,
+                opened,
+                asked,
+            );
+            return Ok(Box::new(shard));
+        }
+    }
+
+    fn lock_abandoned(&self) -> std::sync::MutexGuard<'_, HashMap<QueueName, String>> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn push(&self, queue: &QueueName, items: &[Bytes]) -> Result<()> {
+        if let Some(large) = items.iter().find(|i| i.len() > MAX_ITEM) {
+            return Err(Error::TooLarge { queue: queue.clone(), size: large.len() });
+        }
+        let mut connection = self.shared().await?;
+        for chunk in items.chunks(1_000) {
+            let mut cmd = redis::cmd("RPUSH");
+            cmd.arg(queue.as_str());
+            for item in chunk {
+                cmd.arg(item.as_ref());
+            }
+            connection.req_packed_command(&cmd).await.and_then(Value::extract_error).map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    async fn look(&self, shard: &QueueName) -> Result<Snapshot> {
+        let keys = Keys::new(shard);
+        let mut connection = self.shared().await?;
+        let mut fields = redis::cmd("HKEYS");
+        fields.arg(keys.state());
+        let fields = connection.req_packed_command(&fields).await.and_then(Value::extract_error).map_err(unavailable)?;
+        let mut logs = vec![Log::MAIN, Log::RETRY];
+        for field in array("HKEYS", fields)? {
+            if let Some(name) = text(&field).strip_prefix("head:") {
+                let log = Log::named(name.to_owned());
+                if !logs.contains(&log) {
+                    logs.push(log);
+                }
+            }
+        }
+        let mut cmd = self.scripts.inspect.call(5 + logs.len());
+        cmd.arg(keys.own()).arg(keys.state()).arg(keys.delayed()).arg(keys.dead()).arg(keys.ledger());
+        for log in &logs {
+            cmd.arg(keys.log(log));
+        }
+        let answer = self.scripts.inspect.run(&cmd, &mut connection).await.map_err(unavailable)?;
+        let mut parts = array("inspect", answer)?.into_iter();
+        let mut next = || parts.next().unwrap_or_default();
+        let owner = text(&next());
+        let (delayed, next_due, dead) = (count(&next()), number(&next()), count(&next()));
+        let state: HashMap<String, Vec<u8>> = pairs(array("inspect", next())?).into_iter().collect();
+        let counts = pairs(array("inspect", next())?)
+            .into_iter()
+            .map(|(field, n)| (field, String::from_utf8_lossy(&n).parse().unwrap_or(0)))
+            .collect();
+        let of = |field: String| state.get(&field).and_then(|v| String::from_utf8_lossy(v).parse().ok()).unwrap_or(0);
+        let logs = logs
+            .into_iter()
+            .map(|log| LogDepth {
+                head: of(format!("head:{}", log.name())),
+                finished: of(format!("fin:{}", log.name())),
+                length: count(&next()),
+                log,
+            })
+            .collect();
+        Ok(Snapshot {
+            owner: Some(owner).filter(|o| !o.is_empty()),
+            birth: state.get("birth").map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default(),
+            logs,
+            delayed,
+            next_due,
+            dead,
+            counts,
+        })
+    }
+
+    async fn search(&self, shard: &QueueName, id: &str) -> Result<Vec<Record>> {
+        /// Entries per read.
+        const PAGE: usize = 200;
+        let key = Keys::new(shard).trace();
+        let mut connection = self.shared().await?;
+        let mut found = Vec::new();
+        let mut until = "+".to_owned();
+        loop {
+            let mut cmd = redis::cmd("XREVRANGE");
+            cmd.arg(&key).arg(&until).arg("-").arg("COUNT").arg(PAGE);
+            let page = connection.req_packed_command(&cmd).await.and_then(Value::extract_error).map_err(unavailable)?;
+            let page = array("XREVRANGE", page)?;
+            let full = page.len() == PAGE;
+            for entry in page {
+                let Value::Array(entry) = entry else { continue };
+                let [entry_id, Value::Array(fields)] = entry.as_slice() else { continue };
+                until = format!("({}", text(entry_id));
+                if let Some(Value::BulkString(blob)) = fields.get(1) {
+                    let mut records = wire::records_of(blob, id);
+                    records.reverse();
+                    found.extend(records);
+                }
+            }
+            if !full {
+                break;
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+}
+
+impl Queue for RedisQueue {
+    fn acquire<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Box<dyn Shard>>> {
+        Box::pin(self.take(shard))
+    }
+
+    fn append<'a>(&'a self, queue: &'a QueueName, items: &'a [Bytes]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.push(queue, items))
+    }
+
+    fn inspect<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Snapshot>> {
+        Box::pin(self.look(shard))
+    }
+
+    fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>> {
+        Box::pin(self.search(shard, id))
+    }
+}
+
+fn count(value: &Value) -> u64 {
+    number(value).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
+}
+
+/// A number that no other process has: the standard library's hasher keys are random per process and per call.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,83 @@
+//! The names of all metrics, in one place.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// A metric of Homing. Its name goes into the macros: `counter!(Metric::PushTotal.name(), "outcome" => "delivered")`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Items that stand in a queue: `stage`, `shard`.
+    QueueDepth,
+    /// Age of the item at a queue's head: `stage`, `shard`.
+    QueueOldestAgeSeconds,
+    /// Targets that were tried: `provider`, `app`, `platform`, `outcome`, `reason`.
+    PushTotal,
+    /// Time of one call to a provider: `provider`, `app`.
+    PushDurationSeconds,
+    /// Recipients that a rule held back: `rule`.
+    SkippedTotal,
+    /// Dead tokens that were taken out of the directory: `provider`, `reason`.
+    TokensRemovedTotal,
+    /// Time from the event to the provider's answer: `lane`.
+    E2eLatencySeconds,
+    /// Whether this process owns a shard, 1 or 0: `queue`.
+    LeaseOwned,
+    /// Commits: `queue`, `result`.
+    CommitsTotal,
+    /// Items that commits finished: `queue`.
+    CommitItemsTotal,
+}
+
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::QueueDepth,
+        Self::QueueOldestAgeSeconds,
+        Self::PushTotal,
+        Self::PushDurationSeconds,
+        Self::SkippedTotal,
+        Self::TokensRemovedTotal,
+        Self::E2eLatencySeconds,
+        Self::LeaseOwned,
+        Self::CommitsTotal,
+        Self::CommitItemsTotal,
+    ];
+
+    /// The name that Prometheus knows.
+    pub const fn name(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// Tells the recorder what each metric is, which makes the help lines of `/metrics`.
+    pub fn describe() {
+        for metric in Self::ALL {
+            let (name, kind, help) = metric.entry();
+            match kind {
+                Kind::Counter => describe_counter!(name, help),
+                Kind::Gauge => describe_gauge!(name, help),
+                Kind::Histogram => describe_histogram!(name, help),
+            }
+        }
+    }
+
+    const fn entry(self) -> (&'static str, Kind, &'static str) {
+        use Kind::{Counter, Gauge, Histogram};
+        match self {
+            Self::QueueDepth => ("homing_queue_depth", Gauge, "Items in the queue."),
+            Self::QueueOldestAgeSeconds => ("homing_queue_oldest_age_seconds", Gauge, "Age of the item at the queue's head."),
+            Self::PushTotal => ("homing_push_total", Counter, "Targets tried; delivered means that the provider accepted it."),
+            Self::PushDurationSeconds => ("homing_push_duration_seconds", Histogram, "Time of one call to a provider."),
+            Self::SkippedTotal => ("homing_skipped_total", Counter, "Recipients that a rule held back."),
+            Self::TokensRemovedTotal => ("homing_tokens_removed_total", Counter, "Dead tokens taken out of the directory."),
+            Self::E2eLatencySeconds => ("homing_e2e_latency_seconds", Histogram, "Time from the event to the provider's answer."),
+            Self::LeaseOwned => ("homing_lease_owned", Gauge, "1 if this process owns the shard."),
+            Self::CommitsTotal => ("homing_commits_total", Counter, "Commits of finished work."),
+            Self::CommitItemsTotal => ("homing_commit_items_total", Counter, "Items finished by commits."),
+        }
+    }
+}

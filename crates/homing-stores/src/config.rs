@@ -1,0 +1,324 @@
+//! The shapes of `[stores.NAME]`, `[lookup.NAME]` and `[source.NAME]`.
+//!
+//! Here is only what can be read; what fits together (a SQL key on a Redis store, an unknown column) is checked by
+//! [`build`](crate::build), which names the table and the key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::error::ConfigError;
+
+/// Everything this crate reads of the configuration file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoresConfig {
+    /// `[stores.NAME]`: servers of the installation.
+    #[serde(default)]
+    pub stores: BTreeMap<String, StoreConfig>,
+    /// `[lookup.NAME]`: facts about users and groups.
+    #[serde(default)]
+    pub lookup: BTreeMap<String, LookupConfig>,
+    /// `[source.NAME]`: collections of chats.
+    #[serde(default)]
+    pub source: BTreeMap<String, SourceConfig>,
+}
+
+/// `[stores.NAME]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Which server speaks there.
+    pub kind: StoreKind,
+    /// Where it is, with user and password: never printed.
+    pub url: SecretString,
+    /// The most that one call may take, connecting included: `"500ms"`. Default 1 s, for MongoDB 5 s.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub timeout: Option<Duration>,
+    /// MySQL: sessions that look up are read-only by the server's own word.
+    #[serde(default = "yes")]
+    pub read_only: bool,
+    /// May a lookup's `invalidate` write here? It gets sessions of its own.
+    #[serde(default)]
+    pub allow_write: bool,
+    /// MySQL: the most connections for looking up. Default 4.
+    pub pool: Option<u32>,
+}
+
+/// Servers that this version speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// Redis, one server.
+    Redis,
+    /// MySQL or MariaDB.
+    #[serde(alias = "mariadb")]
+    Mysql,
+    /// MongoDB 4.4 or newer.
+    #[serde(alias = "mongodb")]
+    Mongo,
+}
+
+/// `[lookup.NAME]`. Which keys belong together depends on the kind of the store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookupConfig {
+    /// The store that is asked.
+    pub store: String,
+    /// Redis: what lies at the key.
+    #[serde(rename = "type")]
+    pub kind: Option<RedisType>,
+    /// Redis: template of the key.
+    pub key: Option<String>,
+    /// Redis: template of the member (set, zset) or of the offset (bitmap).
+    pub member: Option<String>,
+    /// Redis hash: one field; it becomes the column `value`.
+    pub field: Option<String>,
+    /// Redis hash: fields as a list, or as a table of column to field.
+    pub fields: Option<Fields>,
+    /// SQL: the table.
+    pub table: Option<String>,
+    /// SQL: the column that holds the id.
+    pub id: Option<String>,
+    /// SQL: a table of our column to theirs.
+    pub columns: Option<BTreeMap<String, String>>,
+    /// SQL: with `table`, further columns and what they must equal; with `query`, the values of its named binds.
+    #[serde(default, rename = "where")]
+    pub constants: BTreeMap<String, Constant>,
+    /// SQL: a SELECT of one's own over `:user_ids`.
+    pub query: Option<String>,
+    /// SQL: the column of `query` that holds the id.
+    pub row_key: Option<String>,
+    /// SQL: a statement over `:user` and `:token` that takes a dead token out.
+    pub invalidate: Option<String>,
+    /// Expression over the first row; true = the message goes on. Without it a row is enough.
+    pub accept: Option<String>,
+    /// The verdict on a subject without rows.
+    #[serde(default)]
+    pub on_missing: OnMissing,
+    /// What happens when the store is down.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// How long an answer may be reused: `"60s"`; zero = never.
+    #[serde(default, deserialize_with = "duration")]
+    pub cache: Duration,
+    /// Per column, raw values and what they mean here; others stay as they are.
+    #[serde(default)]
+    pub map: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// What a Redis lookup reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisType {
+    /// GET: the text is `value`.
+    String,
+    /// HGET: fields are columns.
+    Hash,
+    /// SISMEMBER: a member has `value` 1, others have no row.
+    Set,
+    /// ZSCORE: the score is `value`.
+    Zset,
+    /// GETBIT: a set bit is `value` 1; a clear bit is no row.
+    Bitmap,
+    /// EXISTS: an existing key is `value` 1, a missing one no row.
+    Exists,
+}
+
+/// Fields of a hash.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Fields {
+    /// Each field is a column of the same name.
+    List(Vec<String>),
+    /// Column to field.
+    Table(BTreeMap<String, String>),
+}
+
+/// A constant of a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Constant {
+    /// 1 or 0.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Text.
+    Text(String),
+}
+
+/// The verdict on a subject without rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnMissing {
+    /// The message goes on.
+    Allow,
+    /// It does not.
+    #[default]
+    Deny,
+}
+
+/// What happens when the store is down. An outage must become neither spam nor silence, so there is one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The lane waits and tries again.
+    #[default]
+    Retry,
+}
+
+/// `[source.NAME]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// The kind of the source.
+    pub kind: SourceKind,
+    /// The store that is read.
+    pub store: String,
+    /// The database; default the one in the store's URL.
+    pub database: Option<String>,
+    /// The collection.
+    pub collection: String,
+    /// The order in which chats are read.
+    pub cursor: CursorConfig,
+    /// Where the parts of a chat are.
+    pub fields: ChatFields,
+    /// Further conditions on documents, as MongoDB writes them (extended JSON for other types: `{ "$oid" = "..." }`).
+    #[serde(default)]
+    pub filter: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Kinds of sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// A MongoDB collection.
+    #[serde(alias = "mongodb")]
+    Mongo,
+}
+
+/// The order of a source.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CursorConfig {
+    /// The field that grows.
+    pub field: String,
+    /// Its type. MongoDB compares only within a type: a wrong one here would match nothing.
+    #[serde(rename = "type")]
+    pub kind: CursorType,
+    /// The unique field that orders documents of equal `field`.
+    #[serde(default = "underscore_id")]
+    pub tie: String,
+}
+
+/// Types of a cursor field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CursorType {
+    /// Text of seconds since 1970, such as `str(time.time())`.
+    StringSeconds,
+    /// A number of seconds since 1970.
+    Seconds,
+    /// A number of milliseconds since 1970.
+    Millis,
+    /// A BSON date.
+    Date,
+    /// An ObjectId.
+    Objectid,
+}
+
+/// Paths (`user.user_id`) of the parts of a chat.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatFields {
+    /// Its identity.
+    #[serde(default = "underscore_id")]
+    pub id: String,
+    /// The conversation: the group's id, or the pair's.
+    #[serde(alias = "group")]
+    pub conversation: String,
+    /// Who wrote it.
+    #[serde(alias = "sender")]
+    pub author: String,
+    /// The source's own message type; without it every chat is of type 0.
+    #[serde(rename = "type", alias = "kind")]
+    pub kind: Option<String>,
+    /// Text, or an object.
+    pub body: String,
+}
+
+// === impl LookupConfig ===
+
+impl LookupConfig {
+    /// For a lookup in Redis.
+    pub(crate) fn refuse_sql_keys(&self, name: &str) -> Result<(), ConfigError> {
+        let keys = [
+            ("table", self.table.is_some()),
+            ("id", self.id.is_some()),
+            ("columns", self.columns.is_some()),
+            ("where", !self.constants.is_empty()),
+            ("query", self.query.is_some()),
+            ("row_key", self.row_key.is_some()),
+            ("invalidate", self.invalidate.is_some()),
+        ];
+        self.refuse(name, &keys, "is for SQL")
+    }
+
+    /// For a lookup in SQL.
+    pub(crate) fn refuse_redis_keys(&self, name: &str) -> Result<(), ConfigError> {
+        let keys = [
+            ("type", self.kind.is_some()),
+            ("key", self.key.is_some()),
+            ("member", self.member.is_some()),
+            ("field", self.field.is_some()),
+            ("fields", self.fields.is_some()),
+        ];
+        self.refuse(name, &keys, "is for Redis")
+    }
+
+    fn refuse(&self, name: &str, keys: &[(&str, bool)], reason: &str) -> Result<(), ConfigError> {
+        match keys.iter().find(|(_, present)| *present) {
+            Some((key, _)) => Err(ConfigError::lookup(name, key, format!("{reason}; [stores.{}] is not", self.store))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn underscore_id() -> String {
+    "_id".to_owned()
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_duration(&text)
+        .ok_or_else(|| D::Error::custom(format!("`{text}` is no time such as \"500ms\", \"2s\" or \"5m\"")))
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from).map(Some)
+}
+
+/// A whole number and its unit: ms, s, m or h.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(unit)?;
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,39 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+#[track_caller]
+fn refused(toml: &str, words: &[&str]) {
+    let error = toml::from_str::<StoresConfig>(toml).unwrap_err().to_string();
+    for word in words {
+        assert!(error.contains(word), "{word} is not in: {error}");
+    }
+}
+
+#[test]
+fn times_are_numbers_with_a_unit() {
+    assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+    assert_eq!(parse_duration("2s"), Some(Duration::from_secs(2)));
+    assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
+    assert_eq!(parse_duration("3m"), Some(Duration::from_secs(180)));
+    assert_eq!(parse_duration("1h"), Some(Duration::from_secs(3600)));
+    for text in ["", "5", "s", "-1s", "1.5s", "1 s", "99999999999999999999s", "18446744073709551615h"] {
+        assert_eq!(parse_duration(text), None, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_are_refused_with_what_is_known() {
+    refused("[stores.a]\nkind = 'postgres'\nurl = 'x'", &["postgres", "redis", "mysql", "mongo"]);
+    refused("[stores.a]\nkind = 'redis'\nurl = 'x'\ntimeout = '5'", &["500ms"]);
+    refused("[stores.a]\nkind = 'redis'\nurl = 'x'\nmode = 'sentinel'", &["mode"]);
+    refused("[lookup.a]\nstore = 's'\nkee = 'x'", &["kee", "key"]);
+    refused("[lookup.a]\nstore = 's'\non_error = 'allow'", &["allow", "retry"]);
+    refused("[lookup.a]\nstore = 's'\non_missing = 'maybe'", &["maybe", "deny"]);
+}
+
+#[test]
+fn the_url_is_never_printed() {
+    let config: StoresConfig = toml::from_str("[stores.a]\nkind = 'redis'\nurl = 'redis://:hunter2@h'").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}

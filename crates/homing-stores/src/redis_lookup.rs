@@ -1,0 +1,258 @@
+//! A lookup in Redis: the rows of many ids in one round trip.
+//!
+//! ```text
+//! string   MGET key key ...                          value = the text
+//! hash     HMGET key field ... per id, pipelined     the fields that exist; none of them = no row
+//! set      SMISMEMBER key member ...                 value = 1, or no row
+//! zset     ZMSCORE key member ...                    value = the score, or no row
+//! bitmap   GETBIT key offset per id, pipelined       value = 1, or no row (a clear bit and a missing key look alike)
+//! exists   EXISTS key per id, pipelined              value = 1, or no row
+//! ```
+//!
+//! Where the key of a set or zset depends on the id, and on servers before 6.2, it is SISMEMBER or ZSCORE per id,
+//! pipelined. A key of another type than the configured one counts as missing (MGET says so itself) and is logged; if
+//! the key is the same for all ids, it is an error.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use homing_core::lookup::Row;
+use redis::{Pipeline, RedisError, RedisResult, ServerErrorKind, Value, pipe};
+
+use crate::config::{Fields, LookupConfig, RedisType};
+use crate::error::ConfigError;
+use crate::failure::Failure;
+use crate::redis_store::RedisStore;
+use crate::template::Template;
+
+/// The column of a lookup that has but one.
+const VALUE: &str = "value";
+
+/// A bitmap ends here.
+const MAX_OFFSET: u64 = 1 << 32;
+
+/// The provider of one lookup.
+pub(crate) struct RedisLookup {
+    name: String,
+    store: Arc<RedisStore>,
+    kind: RedisType,
+    key: Template,
+    member: Option<Template>,
+    /// Column and field of a hash.
+    fields: Vec<(String, String)>,
+    /// The server knows neither SMISMEMBER nor ZMSCORE.
+    old: AtomicBool,
+}
+
+/// Where to ask for one id.
+struct Place {
+    key: String,
+    member: String,
+}
+
+// === impl RedisLookup ===
+
+impl RedisLookup {
+    pub(crate) fn new(name: &str, config: &LookupConfig, store: Arc<RedisStore>) -> Result<Self, ConfigError> {
+        use RedisType::{Bitmap, Exists, Hash, Set, String as Text, Zset};
+
+        let wrong = |key: &str, reason: &str| ConfigError::lookup(name, key, reason);
+        config.refuse_sql_keys(name)?;
+        let kind = config.kind.ok_or_else(|| wrong("type", "is missing: string, hash, set, zset, bitmap or exists"))?;
+        let template = |key: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => Template::parse(text).map(Some).map_err(|at| ConfigError::template(name, key, at)),
+        };
+        let key = template("key", &config.key)?
+            .ok_or_else(|| wrong("key", "is missing: a template such as login:{user_id}"))?;
+        let member = template("member", &config.member)?;
+        match (kind, &member) {
+            (Set | Zset | Bitmap, None) => return Err(wrong("member", "is missing: a template such as {user_id}")),
+            (Text | Hash | Exists, Some(_)) => return Err(wrong("member", "is for set, zset and bitmap")),
+            _ if key.has_id() || member.as_ref().is_some_and(Template::has_id) => {}
+            _ => return Err(wrong("key", "does not depend on the id; write {user_id} where it belongs")),
+        }
+        let fields = match (&config.field, &config.fields) {
+            (None, None) if kind == Hash => return Err(wrong("field", "is missing: a hash needs `field` or `fields`")),
+            (None, None) => Vec::new(),
+            _ if kind != Hash => return Err(wrong("field", "is for type hash")),
+            (Some(_), Some(_)) => return Err(wrong("fields", "stands beside `field`; one of them is enough")),
+            (Some(field), None) => vec![(VALUE.to_owned(), field.clone())],
+            (None, Some(Fields::List(list))) => list.iter().map(|field| (field.clone(), field.clone())).collect(),
+            (None, Some(Fields::Table(table))) => table.clone().into_iter().collect(),
+        };
+        if kind == Hash && fields.is_empty() {
+            return Err(wrong("fields", "is empty"));
+        }
+        Ok(Self { name: name.to_owned(), store, kind, key, member, fields, old: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn store_name(&self) -> &str {
+        self.store.name()
+    }
+
+    /// The columns that rows can have.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        if self.kind == RedisType::Hash {
+            self.fields.iter().map(|(column, _)| column.clone()).collect()
+        } else {
+            vec![VALUE.to_owned()]
+        }
+    }
+
+    /// The key that every id shares, if there is one, and the type that Redis calls it.
+    pub(crate) fn shared_key(&self) -> Option<(String, &'static str)> {
+        let kind = match self.kind {
+            RedisType::String | RedisType::Bitmap => "string",
+            RedisType::Hash => "hash",
+            RedisType::Set => "set",
+            RedisType::Zset => "zset",
+            RedisType::Exists => return None,
+        };
+        if self.key.has_id() { None } else { Some((self.key.render("0")?, kind)) }
+    }
+
+    /// The rows of distinct ids, in their order.
+    pub(crate) async fn rows(&self, ids: &[&str]) -> Result<Vec<Vec<Row>>, Failure> {
+        let places: Vec<Option<Place>> = ids.iter().map(|id| self.place(id)).collect();
+        let asked: Vec<&Place> = places.iter().flatten().collect();
+        if asked.is_empty() {
+            return Ok(vec![Vec::new(); ids.len()]);
+        }
+        let mut answers = self.ask(&asked).await?.into_iter();
+        let rows = places.iter().map(|place| match place {
+            Some(place) => self.row(place, answers.next()).map(|row| row.into_iter().collect()),
+            None => Ok(Vec::new()),
+        });
+        rows.collect()
+    }
+
+    fn place(&self, id: &str) -> Option<Place> {
+        let member = self.member.as_ref().map_or(Some(String::new()), |member| member.render(id))?;
+        if self.kind == RedisType::Bitmap && member.parse::<u64>().ok().is_none_or(|offset| offset >= MAX_OFFSET) {
+            return None;
+        }
+        Some(Place { key: self.key.render(id)?, member })
+    }
+
+    /// One answer per place, in one round trip.
+    async fn ask(&self, places: &[&Place]) -> Result<Vec<RedisResult<Value>>, Failure> {
+        if let Some(pipe) = self.one_command(places) {
+            let answer = self.store.ask(&pipe).await?.into_iter().next();
+            match answer.unwrap_or(Ok(Value::Nil)) {
+                Ok(Value::Array(values)) if values.len() == places.len() => {
+                    return Ok(values.into_iter().map(Ok).collect());
+                }
+                Ok(other) => return Err(self.strange(&other)),
+                Err(error) if is_unknown_command(&error) => self.old.store(true, Ordering::Relaxed),
+                Err(error) => return Err(self.refused(error)),
+            }
+        }
+        let mut pipe = pipe();
+        for place in places {
+            self.command(&mut pipe, place);
+        }
+        let answers = self.store.ask(pipe.ignore_errors()).await?;
+        if answers.len() == places.len() {
+            Ok(answers)
+        } else {
+            let reason = format!("{} answers came for {} questions", answers.len(), places.len());
+            Err(Failure::contradiction(self.store.name(), reason))
+        }
+    }
+
+    /// The command that asks for all of them at once, where there is one.
+    fn one_command(&self, places: &[&Place]) -> Option<Pipeline> {
+        let mut pipe = pipe();
+        let shared = !self.key.has_id() && !self.old.load(Ordering::Relaxed);
+        let name = match self.kind {
+            RedisType::String => {
+                pipe.cmd("MGET").arg(places.iter().map(|place| place.key.as_str()).collect::<Vec<_>>());
+                pipe.ignore_errors();
+                return Some(pipe);
+            }
+            RedisType::Set if shared => "SMISMEMBER",
+            RedisType::Zset if shared => "ZMSCORE",
+            _ => return None,
+        };
+        let members = places.iter().map(|place| place.member.as_str()).collect::<Vec<_>>();
+        pipe.cmd(name).arg(&places.first()?.key).arg(members);
+        pipe.ignore_errors();
+        Some(pipe)
+    }
+
+    fn command(&self, pipe: &mut Pipeline, place: &Place) {
+        let Place { key, member } = place;
+        match self.kind {
+            RedisType::String => pipe.cmd("GET").arg(key),
+            RedisType::Hash => {
+                pipe.cmd("HMGET").arg(key).arg(self.fields.iter().map(|(_, field)| field).collect::<Vec<_>>())
+            }
+            RedisType::Set => pipe.cmd("SISMEMBER").arg(key).arg(member),
+            RedisType::Zset => pipe.cmd("ZSCORE").arg(key).arg(member),
+            RedisType::Bitmap => pipe.cmd("GETBIT").arg(key).arg(member),
+            RedisType::Exists => pipe.cmd("EXISTS").arg(key),
+        };
+    }
+
+    fn row(&self, place: &Place, answer: Option<RedisResult<Value>>) -> Result<Option<Row>, Failure> {
+        let value = match answer.unwrap_or(Ok(Value::Nil)) {
+            Ok(value) => value,
+            Err(error) if is_wrong_type(&error) && self.key.has_id() => {
+                let (lookup, key) = (&self.name, &place.key);
+                tracing::warn!(lookup, key, "The key holds another type than configured, so it counts as missing.");
+                return Ok(None);
+            }
+            Err(error) => return Err(self.refused(error)),
+        };
+        if self.kind == RedisType::Hash {
+            let Value::Array(values) = value else { return Err(self.strange(&value)) };
+            let mut row = BTreeMap::new();
+            for ((column, _), value) in self.fields.iter().zip(values) {
+                if let Some(text) = self.text(value)? {
+                    row.insert(column.clone(), text);
+                }
+            }
+            return Ok((!row.is_empty()).then_some(row));
+        }
+        let text = self.text(value)?;
+        let flag = matches!(self.kind, RedisType::Set | RedisType::Bitmap | RedisType::Exists);
+        let text = if flag { text.filter(|text| text != "0").map(|_| "1".to_owned()) } else { text };
+        Ok(text.map(|text| Row::from([(VALUE.to_owned(), text)])))
+    }
+
+    fn text(&self, value: Value) -> Result<Option<String>, Failure> {
+        Ok(Some(match value {
+            Value::Nil => return Ok(None),
+            Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Value::SimpleString(text) => text,
+            Value::Int(n) => n.to_string(),
+            Value::Double(n) => n.to_string(),
+            Value::Boolean(yes) => u8::from(yes).to_string(),
+            other => return Err(self.strange(&other)),
+        }))
+    }
+
+    fn refused(&self, error: RedisError) -> Failure {
+        Failure::driver(self.store.name(), error)
+    }
+
+    fn strange(&self, value: &Value) -> Failure {
+        let kind = match value {
+            Value::ServerError(error) => error.to_string(),
+            Value::Array(values) => format!("an array of {}", values.len()),
+            _ => "something else".to_owned(),
+        };
+        Failure::contradiction(self.store.name(), format!("answers with {kind} to a lookup of type {:?}", self.kind))
+    }
+}
+
+fn is_wrong_type(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE")
+}
+
+fn is_unknown_command(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::Server(ServerErrorKind::ResponseError)
+        && error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
+}
