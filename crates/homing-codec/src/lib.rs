@@ -142,8 +142,6 @@ pub fn decode(bytes: &[u8], codec: Codec) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
-
     use super::*;
 
     #[test]

@@ -11,8 +11,11 @@
 //!
 //! References count values: every value has a number in the order in which it begins, from 1; keys have none, and an
 //! `R` (not an `r`) has none. A `Value` is a tree, so a reference becomes a copy: the bytes of the value that it means
-//! are read again. A few hundred bytes could thus ask for a tree of any size, so the bytes that are read again are
-//! bounded together, as are the bytes of the input.
+//! are read again. A circle has no tree and is an error. A few hundred bytes could ask for a tree of any size, so the
+//! bytes that are read again are bounded together, as are the bytes of the input.
+//!
+//! PHP is followed to the letter (the tests ask it) except that it overlooks trailing bytes and makes the nearest
+//! integer of one beyond 64 bits; here both are errors. What only Python writes (`d:inf;`) is read as well.
 
 mod tokens;
 mod write;

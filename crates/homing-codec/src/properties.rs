@@ -1,7 +1,5 @@
 //! What holds for every value and for all bytes.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
-
 use proptest::{collection::vec, prelude::*};
 
 use crate::{Codec, Key, Value, decode, repeats::last_wins, to_msgpack, to_php};

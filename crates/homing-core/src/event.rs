@@ -167,15 +167,16 @@ fn audience(item: &Value, map: &Map) -> Result<Audience, Invalid> {
         return one("to.user", user).map(|user| Audience::Users(vec![user]));
     }
     if let Some(users) = to.get("users") {
-        let Value::List(users) = users else {
+        // A PHP array that lost an element arrives as a map.
+        if !matches!(users, Value::List(_) | Value::Map(_)) {
             return Err(Invalid::new("to.users", format!("expected a list, found {}", kind_of(users))));
-        };
+        }
         let id = |(i, user): (usize, &Value)| {
             let field = format!("to.users.{i}");
             let user = user.text().ok_or_else(|| Invalid::new(&field, "expected text or a number"))?;
             one(&field, user.into_owned())
         };
-        return users.iter().enumerate().map(id).collect::<Result<_, _>>().map(Audience::Users);
+        return users.values().enumerate().map(id).collect::<Result<_, _>>().map(Audience::Users);
     }
     if let Some(group) = text(to, "group")? {
         if to.get("members").is_some_and(Value::truthy) {

@@ -89,7 +89,11 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 fn answer(trouble: Vec<NotReady>) -> Response {
-    if trouble.is_empty() { "ok\n".into_response() } else { (StatusCode::SERVICE_UNAVAILABLE, Json(trouble)).into_response() }
+    if trouble.is_empty() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(trouble)).into_response()
+    }
 }
 
 async fn scrape(State(metrics): State<Metrics>) -> Response {
@@ -102,8 +106,6 @@ async fn scrape(State(metrics): State<Metrics>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
@@ -138,6 +140,9 @@ mod tests {
         let first = Admin::bind(&Settings::default()).await.unwrap();
         let settings = Settings { listen: first.address, allow_public: false };
         let error = crate::with_causes(&Admin::bind(&settings).await.err().unwrap());
-        assert_eq!(error, format!("cannot listen on admin.listen = \"{}\": Address already in use (os error 98)", first.address));
+        assert_eq!(
+            error,
+            format!("cannot listen on admin.listen = \"{}\": Address already in use (os error 98)", first.address)
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The life of a daemon: set up, be ready, be told to stop, finish what is in hand, leave.
 
 use std::{
-    collections::HashMap, error::Error as StdError, future::Future, net::SocketAddr, pin::pin, process::ExitCode, time::Duration,
+    collections::HashMap, error::Error as StdError, future::Future, net::SocketAddr, pin::pin, process::ExitCode,
+    time::Duration,
 };
 
 use tokio::{
@@ -178,6 +179,7 @@ impl Daemon {
         error!(task, reason, "A task died; the daemon stops.");
         done.failed.push(task.clone());
         self.health.bury(task, reason);
+        self.shutdown.cancel();
     }
 }
 

@@ -38,7 +38,8 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
 /// cut off.
 pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let (unit, length) = UNITS.into_iter().find(|(_, length)| millis.is_multiple_of(u128::from(*length))).unwrap_or(("ms", 1));
+    let (unit, length) =
+        UNITS.into_iter().find(|(_, length)| millis.is_multiple_of(u128::from(*length))).unwrap_or(("ms", 1));
     if millis == 0 { "0s".to_owned() } else { format!("{}{unit}", millis / u128::from(length)) }
 }
 
@@ -88,15 +89,18 @@ impl de::Visitor<'_> for Text {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
     fn units_are_read_and_written() {
-        for (text, millis) in [("500ms", 500), ("2s", 2_000), ("5m", 300_000), ("24h", 86_400_000), ("30d", 2_592_000_000)] {
+        for (text, millis) in
+            [("500ms", 500), ("2s", 2_000), ("5m", 300_000), ("24h", 86_400_000), ("30d", 2_592_000_000)]
+        {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(millis), "{text}");
-            assert_eq!(parse_duration(&format_duration(Duration::from_millis(millis))).unwrap(), Duration::from_millis(millis));
+            assert_eq!(
+                parse_duration(&format_duration(Duration::from_millis(millis))).unwrap(),
+                Duration::from_millis(millis)
+            );
         }
         assert_eq!(parse_duration(" 2 s ").unwrap(), Duration::from_secs(2));
         assert_eq!(parse_duration("0s").unwrap(), Duration::ZERO);
@@ -107,7 +111,9 @@ mod tests {
 
     #[test]
     fn an_error_names_the_text() {
-        for text in ["", "5", "s", "-5s", "+5s", "1.5s", "5x", "5 minutes", "1h30m", "99999999999999999999d", "ms5", "5ß"] {
+        for text in
+            ["", "5", "s", "-5s", "+5s", "1.5s", "5x", "5 minutes", "1h30m", "99999999999999999999d", "ms5", "5ß"]
+        {
             let error = parse_duration(text).unwrap_err().to_string();
             assert_eq!(
                 error,

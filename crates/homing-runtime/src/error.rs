@@ -34,7 +34,9 @@ pub enum Error {
     #[error("metrics are set up already")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// The admin endpoints would be open to other machines.
-    #[error("admin.listen = \"{listen}\" can be reached from other machines; use 127.0.0.1, or set admin.allow_public = true")]
+    #[error(
+        "admin.listen = \"{listen}\" can be reached from other machines; use 127.0.0.1, or set admin.allow_public = true"
+    )]
     AdminPublic {
         /// The configured address.
         listen: SocketAddr,

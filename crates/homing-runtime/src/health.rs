@@ -87,7 +87,12 @@ impl Health {
 
     /// The supervised tasks that died, with the reasons.
     pub fn dead(&self) -> Vec<NotReady> {
-        self.0.borrow().dead.iter().map(|(task, reason)| NotReady { part: task.clone(), reason: reason.clone() }).collect()
+        self.0
+            .borrow()
+            .dead
+            .iter()
+            .map(|(task, reason)| NotReady { part: task.clone(), reason: reason.clone() })
+            .collect()
     }
 
     /// A supervised task is gone for ever.
@@ -163,10 +168,6 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use std::sync::Mutex;
-
     use super::*;
 
     fn reasons(health: &Health) -> Vec<String> {
@@ -196,45 +197,5 @@ mod tests {
         health.enter(Phase::Stopping);
         assert!(!health.is_live());
         assert_eq!(reasons(&health), ["sender: died: panicked", "daemon: stopping"]);
-    }
-
-    /// Collects the messages of the log.
-    struct Messages(Arc<Mutex<Vec<String>>>);
-
-    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Messages {
-        fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-            let mut text = String::new();
-            event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-                text.push_str(&format!("{field}={value:?} "));
-            });
-            self.0.lock().unwrap().push(text.trim_end().to_owned());
-        }
-    }
-
-    #[test]
-    fn a_change_is_logged_once_and_an_attempt_is_not() {
-        use tracing_subscriber::layer::SubscriberExt;
-        let messages = Arc::new(Mutex::new(Vec::new()));
-        let subscriber = tracing_subscriber::registry().with(Messages(messages.clone()));
-        tracing::subscriber::with_default(subscriber, || {
-            let part = Health::new().part("redis");
-            for _ in 0..3 {
-                part.not_ready("refused");
-            }
-            part.not_ready("timed out");
-            part.ready();
-            part.ready();
-            part.not_ready("closed");
-            part.ready();
-        });
-        assert_eq!(
-            *messages.lock().unwrap(),
-            [
-                "message=Not ready. part=redis reason=\"refused\"",
-                "message=Ready again. part=redis",
-                "message=Not ready. part=redis reason=\"closed\"",
-                "message=Ready again. part=redis",
-            ]
-        );
     }
 }

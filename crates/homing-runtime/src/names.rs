@@ -69,12 +69,20 @@ impl Metric {
         use Kind::{Counter, Gauge, Histogram};
         match self {
             Self::QueueDepth => ("homing_queue_depth", Gauge, "Items in the queue."),
-            Self::QueueOldestAgeSeconds => ("homing_queue_oldest_age_seconds", Gauge, "Age of the item at the queue's head."),
-            Self::PushTotal => ("homing_push_total", Counter, "Targets tried; delivered means that the provider accepted it."),
+            Self::QueueOldestAgeSeconds => {
+                ("homing_queue_oldest_age_seconds", Gauge, "Age of the item at the queue's head.")
+            }
+            Self::PushTotal => {
+                ("homing_push_total", Counter, "Targets tried; delivered means that the provider accepted it.")
+            }
             Self::PushDurationSeconds => ("homing_push_duration_seconds", Histogram, "Time of one call to a provider."),
             Self::SkippedTotal => ("homing_skipped_total", Counter, "Recipients that a rule held back."),
-            Self::TokensRemovedTotal => ("homing_tokens_removed_total", Counter, "Dead tokens taken out of the directory."),
-            Self::E2eLatencySeconds => ("homing_e2e_latency_seconds", Histogram, "Time from the event to the provider's answer."),
+            Self::TokensRemovedTotal => {
+                ("homing_tokens_removed_total", Counter, "Dead tokens taken out of the directory.")
+            }
+            Self::E2eLatencySeconds => {
+                ("homing_e2e_latency_seconds", Histogram, "Time from the event to the provider's answer.")
+            }
             Self::LeaseOwned => ("homing_lease_owned", Gauge, "1 if this process owns the shard."),
             Self::CommitsTotal => ("homing_commits_total", Counter, "Commits of finished work."),
             Self::CommitItemsTotal => ("homing_commit_items_total", Counter, "Items finished by commits."),

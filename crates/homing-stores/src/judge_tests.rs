@@ -85,7 +85,7 @@ fn truthy_takes_every_spelling_of_true() {
 #[test]
 fn a_value_that_does_not_fit_is_denied_with_the_reason() {
     check("value|int > 3", &[("value", "abc")], false, "value=abc (`abc` is no whole number)");
-    check("value|int > 3", &[], false, "value=none (`none` is no whole number)");
+    check("value|int > 3", &[], false, "value=none (`None` is no whole number)");
     check("value|float > 3", &[("value", "inf")], false, "value=inf (`inf` is no number)");
 }
 
@@ -114,12 +114,12 @@ fn what_was_seen_is_bounded() {
 
 #[test]
 fn mistakes_are_found_when_it_is_built() {
-    refused("value ==", 1, 9, "unexpected");
+    refused("value ==", 1, 7, "unexpected");
     refused("value == '1'\n  and )", 2, 7, "unexpected");
     refused("push_statos == '1'", 1, 1, "push_statos");
     refused("value|int > 1 and push_statos == '1'", 1, 19, "push_statos");
     refused("value|upper == 'A'", 1, 7, "upper");
-    refused("value is even", 1, 7, "even");
+    refused("value is even", 1, 10, "even");
     refused("range(5)", 1, 1, "range");
 }
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
-
 use super::*;
 use crate::{Error, decode};
 

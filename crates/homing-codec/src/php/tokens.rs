@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A key's `Key`, or that of a property's name without the mark of its visibility.
+    /// The key of an array; or of an object, which is a property's name without the mark of its visibility.
     pub(super) fn key(&mut self, property: bool) -> Result<Key> {
         let start = self.input.at;
         let key = match self.input.take_array() {
@@ -117,10 +117,12 @@ impl<'a> Reader<'a> {
             }
             Some([b's']) => {
                 let name = self.quoted("key")?;
-                // "\0Class\0name" is private and "\0*\0name" protected; a class without a name has more zeros in it.
-                let mark =
-                    if property && name.first() == Some(&0) { name.iter().rposition(|&byte| byte == 0) } else { None };
-                Key::normalised(mark.and_then(|zero| name.get(zero + 1..)).unwrap_or(name))
+                // "\0Class\0name" is private and "\0*\0name" protected.
+                let bare = match name {
+                    [0, marked @ ..] if property => marked.splitn(2, |&byte| byte == 0).nth(1),
+                    _ => None,
+                };
+                Key::normalised(bare.unwrap_or(name))
             }
             _ => return self.input.fail(start, "expected a key, an integer or a string"),
         };

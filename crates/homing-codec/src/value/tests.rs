@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
-
 use serde_json::json;
 
 use super::*;

@@ -45,7 +45,9 @@ impl SecretKeys {
                 let file = format!("{key}_file");
                 if table.contains_key(&file) {
                     let other = dotted(&child(path, key));
-                    return Err(origins.error_at(&child(path, &file), format!("{other} is given too; keep one of them")));
+                    return Err(
+                        origins.error_at(&child(path, &file), format!("{other} is given too; keep one of them"))
+                    );
                 }
             }
             Ok(())
@@ -61,7 +63,8 @@ impl SecretKeys {
                 let file = format!("{key}_file");
                 let Some(name) = table.remove(&file) else { continue };
                 let at = child(path, &file);
-                let contents = read(&name, origins.get(&at), credentials).map_err(|message| origins.error_at(&at, message))?;
+                let contents =
+                    read(&name, origins.get(&at), credentials).map_err(|message| origins.error_at(&at, message))?;
                 if let Some(warning) = contents.warning {
                     warnings.push(origins.error_at(&at, warning).to_string());
                 }
@@ -81,7 +84,8 @@ impl SecretKeys {
     pub(super) fn redact(&self, message: String, table: &Table, path: &[String]) -> String {
         let mut known = Vec::new();
         let found = visit(&mut table.clone(), &mut Path::new(), &mut |table, at| {
-            for key in self.0.iter().filter(|key| child(at, key).starts_with(path) || path.starts_with(&child(at, key))) {
+            for key in self.0.iter().filter(|key| child(at, key).starts_with(path) || path.starts_with(&child(at, key)))
+            {
                 known.extend(match table.get(key) {
                     Some(Value::String(text)) => Some(text.clone()),
                     Some(Value::Integer(number)) => Some(number.to_string()),
@@ -105,7 +109,8 @@ struct Contents {
 }
 
 fn read(name: &Value, origin: Option<&Origin>, credentials: Option<&OsStr>) -> Result<Contents, String> {
-    let name = name.as_str().ok_or_else(|| format!("invalid type: {}, expected the path of a file", name.type_str()))?;
+    let name =
+        name.as_str().ok_or_else(|| format!("invalid type: {}, expected the path of a file", name.type_str()))?;
     let path = locate(name, origin, credentials)?;
     let shown = path.display();
     let fail = |e: std::io::Error| format!("cannot read {shown}: {e}");
@@ -117,14 +122,16 @@ fn read(name: &Value, origin: Option<&Origin>, credentials: Option<&OsStr>) -> R
     if text.is_empty() {
         return Err(format!("{shown} is empty"));
     }
-    let warning = (mode & 0o004 != 0).then(|| format!("{shown} can be read by every user (mode {mode:04o}); chmod o-r it"));
+    let warning =
+        (mode & 0o004 != 0).then(|| format!("{shown} can be read by every user (mode {mode:04o}); chmod o-r it"));
     Ok(Contents { text, warning })
 }
 
 /// Relative paths start from the folder of the text that they stand in, those of the environment from the working folder.
 fn locate(name: &str, origin: Option<&Origin>, credentials: Option<&OsStr>) -> Result<PathBuf, String> {
     if let Some(rest) = name.strip_prefix(CREDENTIALS).filter(|rest| rest.is_empty() || rest.starts_with('/')) {
-        let dir = credentials.ok_or("CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit with LoadCredential=")?;
+        let dir =
+            credentials.ok_or("CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit with LoadCredential=")?;
         return Ok(FilePath::new(dir).join(rest.trim_start_matches('/')));
     }
     Ok(match origin {

@@ -20,7 +20,11 @@ use super::{
 };
 
 /// Deserializes, or says what is wrong and where it was written.
-pub(super) fn deserialize<T: DeserializeOwned>(table: &Table, origins: &Origins, secrets: &SecretKeys) -> Result<T, ConfigError> {
+pub(super) fn deserialize<T: DeserializeOwned>(
+    table: &Table,
+    origins: &Origins,
+    secrets: &SecretKeys,
+) -> Result<T, ConfigError> {
     serde_path_to_error::deserialize(Node::table(table, origins, &mut Path::new())).map_err(|error| {
         let path = path(error.path());
         explain(error.inner().message(), path, table, origins, secrets)

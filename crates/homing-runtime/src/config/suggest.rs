@@ -32,7 +32,9 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_textbook() {
-        for (a, b, expected) in [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("shrads", "shards", 2), ("ü", "u", 1)] {
+        for (a, b, expected) in
+            [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("shrads", "shards", 2), ("ü", "u", 1)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }

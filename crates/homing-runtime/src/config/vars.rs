@@ -13,10 +13,16 @@ use super::{
 
 /// Builds the layer that lies above `base`, which decides how a key is spelled: `GOODS_SENT` and `goods_sent` are one name
 /// in the environment.
-pub(super) fn layer(vars: &BTreeMap<OsString, OsString>, base: &Table, secrets: &SecretKeys) -> Result<Layer, ConfigError> {
+pub(super) fn layer(
+    vars: &BTreeMap<OsString, OsString>,
+    base: &Table,
+    secrets: &SecretKeys,
+) -> Result<Layer, ConfigError> {
     let mut layer = Layer::default();
     for (name, value) in vars {
-        let Some((name, keys)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(PREFIX)?))) else { continue };
+        let Some((name, keys)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(PREFIX)?))) else {
+            continue;
+        };
         let fail = |message| ConfigError::at(Origin::Env { name: name.to_owned(), text: None }, message);
         let value = value.to_str().ok_or_else(|| fail("not UTF-8"))?;
         let path = locate(keys, base).ok_or_else(|| fail("a key is empty; two underscores separate keys"))?;
@@ -34,7 +40,8 @@ fn locate(keys: &str, base: &Table) -> Option<Path> {
     let mut table = Some(base);
     let spell = |key: &str| {
         let key = key.to_ascii_lowercase();
-        let known = table.and_then(|t| t.get_key_value(&key).or_else(|| t.iter().find(|(k, _)| k.eq_ignore_ascii_case(&key))));
+        let known =
+            table.and_then(|t| t.get_key_value(&key).or_else(|| t.iter().find(|(k, _)| k.eq_ignore_ascii_case(&key))));
         table = known.and_then(|(_, value)| value.as_table());
         if key.is_empty() { None } else { Some(known.map_or(key, |(spelled, _)| spelled.clone())) }
     };

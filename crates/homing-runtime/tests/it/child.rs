@@ -53,9 +53,8 @@ async fn live(orders: &str) -> Done {
             });
             daemon.supervise::<io::Error>("worker", async { panic!("out of ideas") });
         }
-        "fail" => {
-            daemon.supervise("worker", async { Err(io::Error::other(homing_runtime::parse_duration("soon").unwrap_err())) })
-        }
+        "fail" => daemon
+            .supervise("worker", async { Err(io::Error::other(homing_runtime::parse_duration("soon").unwrap_err())) }),
         "done" => daemon.supervise("worker", async { Ok::<_, io::Error>(()) }),
         "no tasks" => {}
         "hang" => {
@@ -72,9 +71,12 @@ async fn live(orders: &str) -> Done {
         }
         part => {
             let part = daemon.health().part(part);
-            part.not_ready("connection refused");
+            for attempt in ["timed out", "timed out", "connection refused"] {
+                part.not_ready(attempt);
+            }
             daemon.supervise("worker", async move {
                 allowed().await;
+                part.ready();
                 part.ready();
                 shutdown.cancelled().await;
                 Ok::<_, io::Error>(())
@@ -165,18 +167,19 @@ impl Process {
         line["admin"].as_str().unwrap().to_owned()
     }
 
-    /// Waits for a line of the log. All of them are JSON.
+    /// The lines of the log so far. All of them are JSON.
+    pub(crate) fn log(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.dir.path().join("log")).unwrap();
+        let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+    }
+
+    /// Waits for a line of the log.
     #[track_caller]
     pub(crate) fn logged(&self, message: &str) -> impl Future<Output = serde_json::Value> {
-        let file = self.dir.path().join("log");
-        let message = message.to_owned();
         timed(format!("log {message:?}"), async move {
             loop {
-                let text = fs::read_to_string(&file).unwrap();
-                let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-                let mut lines =
-                    whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")));
-                if let Some(line) = lines.find(|line: &serde_json::Value| line["message"] == *message) {
+                if let Some(line) = self.log().into_iter().find(|line| line["message"] == *message) {
                     return line;
                 }
                 sleep(Duration::from_millis(10)).await;
@@ -199,7 +202,10 @@ impl Process {
     /// Status and body of a GET.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.admin().await).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         let mut answer = String::new();
         timed("an answer", stream.read_to_string(&mut answer)).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -163,14 +163,17 @@ fn a_text_stays_a_text() {
     assert_eq!(Case::env("HOMING__LANE__SYSTEM__QUEUE", "17").value().lane["system"].queue, "17");
     assert_eq!(Case::env("HOMING__TITLE", "22:00").value().title.as_deref(), Some("22:00"));
     // A secret that nothing is known of.
-    let case =
-        Case { defaults: "", files: Vec::new(), env: vec![("HOMING__REDIS__URL", "12e4"), ("HOMING__REDIS__TIMEOUT", "1s")] };
+    let case = Case {
+        defaults: "",
+        files: Vec::new(),
+        env: vec![("HOMING__REDIS__URL", "12e4"), ("HOMING__REDIS__TIMEOUT", "1s")],
+    };
     assert_eq!(case.value().redis.url, "12e4");
     assert_eq!(Case::env("HOMING__TITLE", "007").value().title.as_deref(), Some("007"));
     // A secret inside a tagged enum, where serde does not ask for a text before it has the value.
     let mut case = Case::file("[out.x]\nkind = 'mqtt'\nport = 1\n[out.y]\nkind = 'http'\nkey = ''\n");
-    case.env = vec![("HOMING__OUT__Y__KEY", "0815")];
-    assert_eq!(case.value().out["y"], Channel::Http { key: "0815".to_owned() });
+    case.env = vec![("HOMING__OUT__Y__KEY", "815")];
+    assert_eq!(case.value().out["y"], Channel::Http { key: "815".to_owned() });
     // No table: it would be a way around the names of keys.
     Case::env("HOMING__LANE", "{ system = { shards = 1 } }")
         .fails("environment HOMING__LANE: invalid type: string \"{ system = { shards = 1 } }\", expected a map");
@@ -200,8 +203,14 @@ fn a_wrong_value_is_found() {
         "\n\n[lane.system]\nshards = 'x'\n",
         "config/higo.toml line 4: lane.system.shards: invalid type: string \"x\", expected u32",
     );
-    file("lane.system.shards = -1", "config/higo.toml line 1: lane.system.shards: invalid value: integer `-1`, expected u32");
-    file("names = ['a',\n  'b',\n  3,\n]", "config/higo.toml line 3: names[2]: invalid type: integer `3`, expected a string");
+    file(
+        "lane.system.shards = -1",
+        "config/higo.toml line 1: lane.system.shards: invalid value: integer `-1`, expected u32",
+    );
+    file(
+        "names = ['a',\n  'b',\n  3,\n]",
+        "config/higo.toml line 3: names[2]: invalid type: integer `3`, expected a string",
+    );
     file(
         "[redis]\ntimeout = '5 weeks'",
         "config/higo.toml line 2: redis.timeout: \"5 weeks\" is not a duration; write a whole number and ms, s, m, h or d, such as 500ms or 24h",
@@ -212,11 +221,17 @@ fn a_wrong_value_is_found() {
         "[log]\nformat = 'jsn'",
         "config/higo.toml line 2: log.format: unknown variant `jsn`, expected `text` or `json`, did you mean \"json\"?",
     );
-    file("[log]\nformat = 'xml'", "config/higo.toml line 2: log.format: unknown variant `xml`, expected `text` or `json`");
+    file(
+        "[log]\nformat = 'xml'",
+        "config/higo.toml line 2: log.format: unknown variant `xml`, expected `text` or `json`",
+    );
     file("[type.x]\nname = 'chat'\n", "config/higo.toml line 1: type.x: invalid type: string \"x\", expected u32");
     file("[retry]\nafter = 1\nsteps = 2", "config/higo.toml line 1: retry: wanted a table with exactly one key");
     // serde reads a tagged enum as a whole, so the line is that of its table.
-    file("[out.x]\nkind = 'mqtt'\nport = 'x'", "config/higo.toml line 1: out.x: invalid type: string \"x\", expected u16");
+    file(
+        "[out.x]\nkind = 'mqtt'\nport = 'x'",
+        "config/higo.toml line 1: out.x: invalid type: string \"x\", expected u16",
+    );
     file(
         "[lane.'a b']\nshards = true",
         "config/higo.toml line 2: lane.\"a b\".shards: invalid type: boolean `true`, expected u32",
@@ -231,9 +246,17 @@ fn a_wrong_variable_is_found() {
         "x",
         "environment HOMING__LANE__SYSTEM__SHARDS: invalid type: string \"x\", expected u32",
     );
-    env("HOMING__NAMES", "['a', 3]", "environment HOMING__NAMES: names[1]: invalid type: integer `3`, expected a string");
+    env(
+        "HOMING__NAMES",
+        "['a', 3]",
+        "environment HOMING__NAMES: names[1]: invalid type: integer `3`, expected a string",
+    );
     env("HOMING__LANE__NEW__QUEUE", "q", "environment HOMING__LANE__NEW__QUEUE: lane.new: missing field `shards`");
-    env("HOMING__LANE____SHARDS", "3", "environment HOMING__LANE____SHARDS: a key is empty; two underscores separate keys");
+    env(
+        "HOMING__LANE____SHARDS",
+        "3",
+        "environment HOMING__LANE____SHARDS: a key is empty; two underscores separate keys",
+    );
     env("HOMING__", "3", "environment HOMING__: a key is empty; two underscores separate keys");
     let mut case = Case::env("HOMING__LANE", "3");
     case.env.push(("HOMING__LANE__SYSTEM__SHARDS", "3"));
@@ -246,8 +269,14 @@ fn a_wrong_variable_is_found() {
 #[test]
 fn an_unknown_key_is_refused_wherever_it_stands() {
     let file = |text, expected| Case::file(text).fails(expected);
-    file("[lane.system]\nshrads = 3\n", "config/higo.toml line 2: lane.system.shrads: unknown key, did you mean \"shards\"?");
-    file("[lane.system]\nwindow = 3\n", "config/higo.toml line 2: lane.system.window: unknown key, known here: shards, queue");
+    file(
+        "[lane.system]\nshrads = 3\n",
+        "config/higo.toml line 2: lane.system.shrads: unknown key, did you mean \"shards\"?",
+    );
+    file(
+        "[lane.system]\nwindow = 3\n",
+        "config/higo.toml line 2: lane.system.window: unknown key, known here: shards, queue",
+    );
     file("[lanes.system]\nshards = 3\n", "config/higo.toml line 1: lanes: unknown key, did you mean \"lane\"?");
     file(
         "[[channel]]\nkind = 'mqtt'\nport = 1\n[[channel]]\nkind = 'mqtt'\nprot = 1\n",
@@ -313,9 +342,12 @@ fn a_file_that_cannot_be_read_is_named() {
 fn a_variable_that_is_not_utf8_is_refused_if_it_is_ours() {
     use std::{ffi::OsString, os::unix::ffi::OsStringExt};
     let bad = || OsString::from_vec(vec![0xff]);
-    let error = load::<Config>(Sources::new().env([("HOMING__TITLE".into(), bad())] as [(OsString, _); 1])).unwrap_err();
+    let error =
+        load::<Config>(Sources::new().env([("HOMING__TITLE".into(), bad())] as [(OsString, _); 1])).unwrap_err();
     assert_eq!(error.to_string(), "environment HOMING__TITLE: not UTF-8");
-    assert!(load::<Config>(Sources::new().env([("OTHER".into(), bad()), (bad(), bad())] as [(OsString, _); 2])).is_ok());
+    assert!(
+        load::<Config>(Sources::new().env([("OTHER".into(), bad()), (bad(), bad())] as [(OsString, _); 2])).is_ok()
+    );
 }
 
 #[test]
@@ -327,8 +359,14 @@ fn later_checks_can_name_the_origin_too() {
         (text.rsplit('/').next().unwrap().to_owned(), error.path().to_owned())
     };
     let pair = |text: &str, path: &str| (text.to_owned(), path.to_owned());
-    assert_eq!(error(&["lane", "system", "shards"]), pair("higo.toml line 2: lane.system.shards: no", "lane.system.shards"));
-    assert_eq!(error(&["lane", "system", "queue"]), pair("homing.toml line 7: lane.system.queue: no", "lane.system.queue"));
+    assert_eq!(
+        error(&["lane", "system", "shards"]),
+        pair("higo.toml line 2: lane.system.shards: no", "lane.system.shards")
+    );
+    assert_eq!(
+        error(&["lane", "system", "queue"]),
+        pair("homing.toml line 7: lane.system.queue: no", "lane.system.queue")
+    );
     assert_eq!(error(&["channel", "[0]", "port"]), pair("higo.toml line 5: channel[0].port: no", "channel[0].port"));
     assert_eq!(error(&["channel", "[0]", "gone"]), pair("higo.toml line 3: channel[0].gone: no", "channel[0].gone"));
 }

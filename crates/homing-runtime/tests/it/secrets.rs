@@ -134,8 +134,9 @@ fn in_two_sources_the_later_form_holds() {
 
 #[test]
 fn a_bad_file_is_an_error() {
-    Case::new("\nredis.url_file = 'gone'")
-        .fails("config/higo.toml line 2: redis.url_file: cannot read config/gone: No such file or directory (os error 2)");
+    Case::new("\nredis.url_file = 'gone'").fails(
+        "config/higo.toml line 2: redis.url_file: cannot read config/gone: No such file or directory (os error 2)",
+    );
     Case::new("redis.url_file = 5")
         .fails("config/higo.toml line 1: redis.url_file: invalid type: integer, expected the path of a file");
     Case::new("redis.url_file = 's'")
@@ -160,7 +161,8 @@ fn no_complaint_quotes_a_secret() {
         .fails("config/higo.toml line 2: redis.key: invalid type: string \"***\", expected u32");
     Case::new("[redis]\npassword = 12345")
         .fails("config/higo.toml line 2: redis.password: invalid type: integer `***`, expected a string");
-    Case::new("redis.key = 'hunter2'").fails("config/higo.toml line 1: redis.key: invalid type: string \"***\", expected u32");
+    Case::new("redis.key = 'hunter2'")
+        .fails("config/higo.toml line 1: redis.key: invalid type: string \"***\", expected u32");
     Case::new("redis.password = ['hunter2']")
         .fails("config/higo.toml line 1: redis.password: invalid type: sequence, expected a string");
 }

@@ -1,0 +1,158 @@
+//! The body of every worker daemon: load, wire, keep the workers at their shards, drain.
+
+use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc, sync::Mutex, sync::PoisonError};
+
+use clap::Args;
+use homing_core::clock::{Clock, SystemClock};
+use homing_pipeline::{
+    Worker,
+    context::{Context, Status},
+    keep,
+};
+use homing_runtime::{Daemon, GRACE, Health, Part, Settings, block_on};
+use homing_stores::Stores;
+
+use crate::{
+    config::Config,
+    die,
+    wiring::{self, Scope},
+};
+
+/// Arguments that every daemon takes.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Configuration file; may be given several times, the later wins.
+    #[arg(long, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
+    /// Where health, readiness and metrics listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<std::net::SocketAddr>,
+}
+
+/// Makes the workers of a daemon.
+pub type Wire = dyn Fn(&Config, &Stores, &Context) -> anyhow::Result<Vec<Box<dyn Worker>>>;
+
+/// Runs a daemon until it is told to stop. A configuration that cannot be used ends it with 64 before anything is
+/// opened.
+pub fn run(name: &str, common: &Common, wire: &Wire) -> ExitCode {
+    let mut config = match Config::load(&common.config) {
+        Ok(config) => config,
+        Err(error) => return refuse(name, &error),
+    };
+    if let Some(admin) = common.admin {
+        config.admin.listen = admin;
+    }
+    block_on(async {
+        let settings = Settings { log: config.log.clone(), admin: config.admin.clone() };
+        let mut daemon = match Daemon::start(name, &settings).await {
+            Ok(daemon) => daemon,
+            Err(error) => return refuse(name, &error.into()),
+        };
+        let cx = match context(&config, &daemon) {
+            Ok(cx) => cx,
+            Err(error) => return refuse(name, &error),
+        };
+        let workers = homing_stores::build(&config.stores()).map_err(anyhow::Error::from).and_then(|s| wire(&config, &s, &cx));
+        match workers {
+            Ok(workers) if workers.is_empty() => refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it")),
+            Ok(workers) => {
+                for worker in workers {
+                    employ(&mut daemon, &cx, worker);
+                }
+                let done = daemon.run_until_done(GRACE).await;
+                if done.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(error) => refuse(name, &error),
+        }
+    })
+}
+
+/// Keeps a worker at its shard as a supervised task of the daemon.
+pub fn employ(daemon: &mut Daemon, cx: &Context, mut worker: Box<dyn Worker>) {
+    let (cx, name) = (cx.clone(), worker.shard().to_string());
+    // Known from the start, so that the daemon is not ready before the shard was taken or is known to be another's.
+    daemon.health().part(name.clone());
+    daemon.supervise(name, async move {
+        keep(&cx, &mut *worker).await;
+        Ok::<(), std::convert::Infallible>(())
+    });
+}
+
+/// What the workers of this process share.
+///
+/// # Errors
+/// The queue's URL or `HOMING_DIE_AT` cannot be used.
+pub fn context(config: &Config, daemon: &Daemon) -> anyhow::Result<Context> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    Ok(Context {
+        queue: wiring::queue(config)?,
+        clock,
+        steps: die::from_env()?,
+        status: Arc::new(Parts { health: daemon.health().clone(), parts: Mutex::default() }),
+        stop: daemon.shutdown(),
+        // Shorter than the daemon's own, so that the last commit still happens.
+        grace: GRACE.saturating_sub(std::time::Duration::from_secs(5)),
+        renew: config.redis.lease / 5,
+    })
+}
+
+fn refuse(name: &str, error: &anyhow::Error) -> ExitCode {
+    eprintln!("{name}: {error:#}");
+    ExitCode::from(64)
+}
+
+/// The workers' status as parts of the daemon's health.
+struct Parts {
+    health: Health,
+    parts: Mutex<HashMap<String, Part>>,
+}
+
+impl Parts {
+    fn with(&self, name: &str, tell: impl FnOnce(&Part)) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        match parts.get(name) {
+            Some(part) => tell(part),
+            None => {
+                let part = self.health.part(name.to_owned());
+                tell(&part);
+                parts.insert(name.to_owned(), part);
+            }
+        }
+    }
+}
+
+impl Status for Parts {
+    fn ready(&self, part: &str) {
+        self.with(part, Part::ready);
+    }
+
+    fn not_ready(&self, part: &str, why: &str) {
+        self.with(part, |p| p.not_ready(why));
+    }
+}
+
+/// Arguments of daemons that serve shards.
+#[derive(Args, Clone, Debug)]
+pub struct ShardArgs {
+    /// Only this lane; all by default.
+    #[arg(long)]
+    pub lane: Option<String>,
+    /// Only the shards with these numbers: `3` or `1-4`; all by default.
+    #[arg(long, value_parser = range)]
+    pub shards: Option<(u32, u32)>,
+}
+
+impl ShardArgs {
+    /// As the wiring takes it.
+    pub fn scope(&self) -> Scope {
+        Scope { lane: self.lane.clone(), shards: self.shards }
+    }
+}
+
+fn range(text: &str) -> Result<(u32, u32), String> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    match (from.trim().parse(), to.trim().parse()) {
+        (Ok(from), Ok(to)) if from <= to => Ok((from, to)),
+        _ => Err(format!("`{text}` is neither a number nor a range such as 1-4")),
+    }
+}

@@ -1,0 +1,9 @@
+//! Wiring: configuration in, workers out. The daemons in `bin/` are a page each; what they share stands here.
+
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod daemon;
+pub mod die;
+pub mod operator;
+pub mod wiring;

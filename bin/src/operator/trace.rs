@@ -1,0 +1,70 @@
+//! `homing trace ID`: everything that is on record about one message.
+
+use homing_core::{
+    queue::Queue,
+    record::{Fate, Record},
+};
+use serde::Serialize;
+
+use super::shards;
+use crate::{config::Config, wiring};
+
+/// The history of one message.
+#[derive(Debug, Serialize)]
+pub struct Trace {
+    /// Its id.
+    pub id: String,
+    /// Its records, oldest first.
+    pub records: Vec<Record>,
+}
+
+/// Collects the records of `id` from every shard's trace.
+///
+/// # Errors
+/// The server cannot be reached.
+pub async fn read(config: &Config, queue: &dyn Queue, id: &str) -> anyhow::Result<Trace> {
+    let mut records = Vec::new();
+    for name in config.scanner.keys().map(|name| wiring::seat(name)) {
+        records.extend(queue.trace(&name, id).await?);
+    }
+    for (_, _, name) in shards(config)? {
+        records.extend(queue.trace(&name, id).await?);
+    }
+    // The order of the stages within a millisecond is the order in which they were collected: the sort is stable.
+    records.sort_by_key(|r| (r.at, r.stage));
+    Ok(Trace { id: id.to_owned(), records })
+}
+
+/// The history as lines for people.
+pub fn lines(trace: &Trace) -> String {
+    let mut text = String::new();
+    for r in &trace.records {
+        let at = jiff::Timestamp::from_millisecond(r.at).map_or_else(|_| r.at.to_string(), |t| t.to_string());
+        let detail = match &r.fate {
+            Fate::Invalid { error } => error.clone(),
+            Fate::Skipped { rule } => format!("rule {rule}"),
+            Fate::Queued { channel } => format!("for {channel}"),
+            Fate::Delivered { provider_id } => {
+                let id = provider_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
+                format!("the provider accepted it{id}")
+            }
+            Fate::Retried { at, why } => {
+                let at = jiff::Timestamp::from_millisecond(*at).map_or_else(|_| at.to_string(), |t| t.to_string());
+                format!("again at {at}: {why}")
+            }
+            Fate::BadToken { removed } => (if *removed { "token removed" } else { "token not removed" }).to_owned(),
+            Fate::Dead { why } => why.clone(),
+            Fate::Deferred { until } => {
+                jiff::Timestamp::from_millisecond(*until).map_or_else(|_| until.to_string(), |t| format!("until {t}"))
+            }
+            Fate::Received | Fate::Expanded | Fate::Passed | Fate::NoDevice | Fate::Expired | Fate::Cancelled => String::new(),
+        };
+        let parts = [r.target.as_deref().unwrap_or_default(), &detail, r.reason.as_deref().unwrap_or_default()];
+        let rest: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
+        text += &format!("{at:<25} {:<6} {:<10} {}\n", r.stage.name(), r.fate.name(), rest.join("; "));
+    }
+    if trace.records.is_empty() {
+        text += &format!("Nothing is on record about {}: it never came in, or it is older than the trace window.\n", trace.id);
+    }
+    text
+}
