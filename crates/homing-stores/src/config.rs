@@ -129,7 +129,7 @@ pub enum RedisType {
 
 /// Fields of a hash.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "fields as a list, or as a table of column to field")]
 pub enum Fields {
     /// Each field is a column of the same name.
     List(Vec<String>),
@@ -139,7 +139,7 @@ pub enum Fields {
 
 /// A constant of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a constant: text, a whole number, true or false")]
 pub enum Constant {
     /// 1 or 0.
     Bool(bool),

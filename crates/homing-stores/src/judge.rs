@@ -22,7 +22,7 @@ const FUEL: u64 = 2_000;
 const MAX_SEEN: usize = 100;
 
 /// Names that are ours and so cannot be columns.
-const OWN_NAMES: [&str; 2] = ["now", "rows"];
+pub(crate) const OWN_NAMES: [&str; 2] = ["now", "rows"];
 
 /// Compiled expressions borrow their environment, so it lives as long as the process. It is never changed.
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {

@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::config::LookupConfig;
 use crate::error::ConfigError;
 use crate::failure::Failure;
-use crate::judge::Judge;
+use crate::judge::{Judge, OWN_NAMES};
 use crate::redis_lookup::RedisLookup;
 use crate::sql_lookup::SqlLookup;
 
@@ -66,6 +66,10 @@ impl Configured {
             if columns.as_ref().is_some_and(|columns| !columns.contains(column)) {
                 return Err(ConfigError::lookup(name, &format!("map.{column}"), "is no column of this lookup"));
             }
+        }
+        if let Some(taken) = columns.iter().flatten().find(|column| OWN_NAMES.contains(&column.as_str())) {
+            let reason = format!("a column cannot be called {taken}: in expressions that is something else");
+            return Err(ConfigError::lookup(name, "columns, fields", reason));
         }
         Ok(Self {
             name: name.to_owned(),

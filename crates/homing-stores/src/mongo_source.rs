@@ -22,6 +22,9 @@ use crate::mongo_cursor::{Position, type_name};
 use crate::mongo_document::{at, chat, position, projection};
 use crate::mongo_store::MongoStore;
 
+/// A page has at most this many documents, whatever is asked for.
+const MAX_PAGE: u32 = 10_000;
+
 /// One `[source.NAME]`.
 pub(crate) struct MongoSource {
     name: String,
@@ -95,20 +98,25 @@ impl MongoSource {
     }
 
     fn of(&self, keys: &Document) -> Index {
-        let mut names = keys.keys();
-        match (names.next(), names.next()) {
-            (Some(field), Some(tie)) if *field == self.cursor.field && *tie == self.cursor.tie => Index::FieldAndTie,
-            (Some(field), _) if *field == self.cursor.field => {
-                // An order by `_id` needs no second field.
-                if self.cursor.field == self.cursor.tie { Index::FieldAndTie } else { Index::Field }
+        // A tie that runs against the field is of no use; neither is a hash, whose direction is no number.
+        let mut keys = keys.iter().map(|(name, way)| (name, is_up(way)));
+        match (keys.next(), keys.next()) {
+            (Some((field, Some(_))), _) if self.cursor.field == self.cursor.tie && *field == self.cursor.field => {
+                Index::FieldAndTie
             }
+            (Some((field, Some(way))), Some((tie, Some(other))))
+                if *field == self.cursor.field && *tie == self.cursor.tie && way == other =>
+            {
+                Index::FieldAndTie
+            }
+            (Some((field, Some(_))), _) if *field == self.cursor.field => Index::Field,
             _ => Index::None,
         }
     }
 
     /// The index that would serve.
     pub(crate) fn wanted_index(&self) -> String {
-        format!("{{{}: 1, {}: 1}}", self.cursor.field, self.cursor.tie)
+        self.order(1).to_string()
     }
 
     /// The order, up or down.
@@ -145,8 +153,10 @@ impl MongoSource {
     }
 
     async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Vec<Result<Chat, Unreadable>>, Failure> {
-        // To MongoDB a limit of 0 is no limit.
-        let Some(limit) = i64::try_from(limit).ok().filter(|limit| *limit > 0) else { return Ok(Vec::new()) };
+        let limit = u32::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
+        if limit == 0 {
+            return Ok(Vec::new()); // to MongoDB, 0 is no limit
+        }
         let behind = match after {
             None => self.cursor.kind.all(&self.cursor.field),
             Some(cursor) => Position::read(cursor, self.cursor.kind)
@@ -161,7 +171,7 @@ impl MongoSource {
         let documents: Vec<RawDocumentBuf> = self
             .store
             .on(&self.database, &self.collection, async |collection| {
-                let find = collection.find(condition).sort(self.order(1)).limit(limit);
+                let find = collection.find(condition).sort(self.order(1)).limit(i64::from(limit)).batch_size(limit);
                 find.projection(self.projection.clone()).max_time(self.store.timeout()).await?.try_collect().await
             })
             .await?;
@@ -189,6 +199,16 @@ impl ChatSource for MongoSource {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Result<Chat, Unreadable>>, StoreDown>> {
         Box::pin(async move { self.page(after, limit).await.map_err(|failure| failure.of(&self.name)) })
+    }
+}
+
+/// Does an index run upwards? Old shells write doubles; a hash or a text index has no direction.
+fn is_up(way: &Bson) -> Option<bool> {
+    match way {
+        Bson::Int32(n) => Some(*n > 0),
+        Bson::Int64(n) => Some(*n > 0),
+        Bson::Double(n) => Some(*n > 0.0),
+        _ => None,
     }
 }
 

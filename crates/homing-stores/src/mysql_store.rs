@@ -46,7 +46,8 @@ pub(crate) struct MySqlStore {
 
 /// A connection in use. Unless it is clean in the end, it is closed.
 struct Held {
-    connection: PoolConnection<MySql>,
+    /// Always there, until it is dropped.
+    connection: Option<PoolConnection<MySql>>,
     clean: bool,
 }
 
@@ -90,7 +91,7 @@ impl MySqlStore {
         let mut held = self.acquire(pool, deadline).await?;
         let mut rows = Vec::new();
         let all = async {
-            let mut answer = with(sql, binds).fetch(&mut *held.connection);
+            let mut answer = with(sql, binds).fetch(held.open()?);
             while let Some(row) = answer.try_next().await? {
                 if rows.len() == MAX_ROWS {
                     return Ok(false);
@@ -113,7 +114,7 @@ impl MySqlStore {
         let deadline = Instant::now() + self.timeout;
         let pool = self.writing.get_or_init(|| self.pool(1, false));
         let mut held = self.acquire(pool, deadline).await?;
-        let done = timeout_at(deadline, with(sql, binds).execute(&mut *held.connection));
+        let done = timeout_at(deadline, async { with(sql, binds).execute(held.open()?).await });
         let done = done.await.map_err(|_| self.silent(None))?;
         held.clean = matches!(done, Ok(_) | Err(sqlx::Error::Database(_)));
         Ok(done.map_err(|error| self.failure(error))?.rows_affected())
@@ -121,7 +122,7 @@ impl MySqlStore {
 
     async fn acquire(&self, pool: &MySqlPool, deadline: Instant) -> Result<Held, Failure> {
         match timeout_at(deadline, pool.acquire()).await {
-            Ok(Ok(connection)) => Ok(Held { connection, clean: false }),
+            Ok(Ok(connection)) => Ok(Held { connection: Some(connection), clean: false }),
             Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
                 let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
                 Err(self.silent(trouble.or_else(|| Some("no connection".to_owned()))))
@@ -166,10 +167,19 @@ impl MySqlStore {
 
 // === impl Held ===
 
+impl Held {
+    fn open(&mut self) -> Result<&mut MySqlConnection, sqlx::Error> {
+        self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        if !self.clean {
-            self.connection.close_on_drop();
+        if !self.clean
+            && let Some(connection) = self.connection.take()
+        {
+            // Without a goodbye: to a server that hangs, that would take seconds, and the place in the pool with it.
+            drop(connection.detach());
         }
     }
 }

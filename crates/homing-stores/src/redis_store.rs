@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::StoreConfig;
@@ -44,8 +44,8 @@ impl RedisStore {
         if config.allow_write {
             return Err(ConfigError::store(name, "allow_write", "is for mysql; lookups in Redis only read"));
         }
-        let client =
-            Client::open(url(&config.url)).map_err(|error| ConfigError::store(name, "url", error.to_string()))?;
+        let client = Client::open(config.url.expose_secret())
+            .map_err(|error| ConfigError::store(name, "url", error.to_string()))?;
         Ok(Self {
             name: name.to_owned(),
             client,
@@ -121,11 +121,6 @@ impl RedisStore {
             slot.1 = None;
         }
     }
-}
-
-/// The text that the driver's parser takes.
-fn url(secret: &SecretString) -> &str {
-    secret.expose_secret()
 }
 
 /// Is it worth another connection? A wrong password is not.

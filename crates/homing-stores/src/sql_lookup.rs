@@ -4,7 +4,7 @@
 //! server compare with 42, but they get no row here. An id that the server cannot even compare (one with an emoji, and a
 //! column in latin1) has no rows; it must not hold up the others of its batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use homing_core::lookup::Row;
@@ -104,12 +104,12 @@ impl SqlLookup {
 
     /// The rows of distinct ids, in their order.
     pub(crate) async fn rows(&self, ids: &[&str]) -> Result<Vec<Vec<Row>>, Failure> {
-        let mut found: HashMap<String, Vec<Row>> = HashMap::new();
+        let mut found: HashMap<&str, Vec<Row>> = HashMap::with_capacity(ids.len());
         let mut work: Vec<&[&str]> = ids.chunks(SIZES[SIZES.len() - 1]).collect();
         while let Some(chunk) = work.pop() {
             let (sql, binds) = self.statement.for_ids(chunk);
             match self.store.fetch(sql, binds).await {
-                Ok(rows) => self.sort(&rows, &mut found)?,
+                Ok(rows) => self.sort(&rows, chunk, &mut found)?,
                 Err(Failure::Values { .. }) if chunk.len() > 1 => work.extend(chunk.chunks(chunk.len().div_ceil(2))),
                 Err(Failure::Values { source, .. }) if !chunk.iter().all(|id| id.is_ascii()) => {
                     let lookup = &self.name;
@@ -136,8 +136,16 @@ impl SqlLookup {
         }
     }
 
-    fn sort(&self, answer: &[MySqlRow], found: &mut HashMap<String, Vec<Row>>) -> Result<(), Failure> {
+    /// Gives each row to its id, if that was asked for in this statement: `ann` and `ANN` may be the same to the server,
+    /// and stand in two statements.
+    fn sort<'a>(
+        &self,
+        answer: &[MySqlRow],
+        asked: &[&'a str],
+        found: &mut HashMap<&'a str, Vec<Row>>,
+    ) -> Result<(), Failure> {
         let Some(first) = answer.first() else { return Ok(()) };
+        let asked: HashSet<&'a str> = asked.iter().copied().collect();
         let (key, names) = match &self.shape {
             Shape::Declared { columns } => {
                 (0, std::iter::once(None).chain(columns.iter().cloned().map(Some)).collect())
@@ -154,6 +162,7 @@ impl SqlLookup {
         let unread = |error| Failure::driver(self.store.name(), error);
         for row in answer {
             let Some(id) = sql_row::text(row, key).map_err(unread)? else { continue };
+            let Some(id) = asked.get(id.as_str()) else { continue };
             let mut columns = Row::new();
             for (index, name) in names.iter().enumerate() {
                 if let Some(name) = name

@@ -5,6 +5,7 @@
 //! login:{user_id%1024}       remainder, for ids of digits only
 //! login:{user_id/1000}       integer division, likewise
 //! login:{user_id|pad(10)}    filled with zeros on the left
+//! login:{user_id|md5}        MD5 in 32 small hex digits, as PHP writes it; filters may follow one another
 //! {{literal braces}}         doubled
 //! ```
 //!
@@ -12,6 +13,8 @@
 
 use std::iter::Peekable;
 use std::str::CharIndices;
+
+use md5::{Digest as _, Md5};
 
 use crate::error::Misplaced;
 
@@ -26,7 +29,7 @@ pub(crate) struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Id { step: Step, pad: usize },
+    Id { step: Step, filters: Vec<Filter> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,12 @@ enum Step {
     Plain,
     Remainder(u64),
     Quotient(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filter {
+    Pad(usize),
+    Md5,
 }
 
 // === impl Template ===
@@ -88,10 +97,8 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Id { step, pad } => {
-                    let text = step.apply(id)?;
-                    out.extend(std::iter::repeat_n('0', pad.saturating_sub(text.chars().count())));
-                    out.push_str(&text);
+                Part::Id { step, filters } => {
+                    out.push_str(&filters.iter().fold(step.apply(id)?, |text, filter| filter.apply(text)));
                 }
             }
         }
@@ -107,6 +114,31 @@ impl Step {
             Self::Plain => Some(id.to_owned()),
             Self::Remainder(n) => number(id)?.checked_rem(n).map(|n| n.to_string()),
             Self::Quotient(n) => number(id)?.checked_div(n).map(|n| n.to_string()),
+        }
+    }
+}
+
+// === impl Filter ===
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "md5" {
+            return Ok(Self::Md5);
+        }
+        let Some(n) = text.strip_prefix("pad(").and_then(|n| n.strip_suffix(')')) else {
+            return Err(format!("the filter |{text} is unknown; there are |pad(N) and |md5"));
+        };
+        let width = number(n).and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=MAX_PAD).contains(n));
+        width.map(Self::Pad).ok_or_else(|| format!("pad({n}) takes a number from 1 to {MAX_PAD}"))
+    }
+
+    fn apply(self, text: String) -> String {
+        match self {
+            Self::Pad(width) => {
+                let zeros = width.saturating_sub(text.chars().count());
+                "0".repeat(zeros) + &text
+            }
+            Self::Md5 => format!("{:032x}", u128::from_be_bytes(Md5::digest(text).into())),
         }
     }
 }
@@ -129,8 +161,8 @@ fn until_brace(rest: &mut Peekable<CharIndices<'_>>) -> Option<String> {
 
 /// One `{...}` without its braces; `start` is the position of the brace.
 fn piece(inside: &str, start: usize) -> Result<Part, Misplaced> {
-    let mut filters = inside.split('|');
-    let head = filters.next().unwrap_or_default();
+    let mut pieces = inside.split('|');
+    let head = pieces.next().unwrap_or_default();
     let (name, step) = if let Some((name, n)) = head.split_once('%') {
         (name, Step::Remainder(divisor(n, start)?))
     } else if let Some((name, n)) = head.split_once('/') {
@@ -141,25 +173,11 @@ fn piece(inside: &str, start: usize) -> Result<Part, Misplaced> {
     if !matches!(name, "user_id" | "id") {
         return Err(Misplaced::new(
             start,
-            format!("`{{{inside}}}` is unknown; write {{user_id}} or {{id}}, with %N, /N or |pad(N)"),
+            format!("`{{{inside}}}` is unknown; write {{user_id}} or {{id}}, with %N, /N, |pad(N) or |md5"),
         ));
     }
-    let mut pad = 0;
-    for filter in filters {
-        pad = match filter.strip_prefix("pad(").and_then(|n| n.strip_suffix(')')) {
-            Some(n) => number(n)
-                .and_then(|n| usize::try_from(n).ok())
-                .filter(|n| (1..=MAX_PAD).contains(n))
-                .ok_or_else(|| Misplaced::new(start, format!("pad({n}) takes a number from 1 to {MAX_PAD}")))?,
-            None if filter == "md5" => {
-                return Err(Misplaced::new(start, "|md5 is not in this version; only |pad(N) is"));
-            }
-            None => {
-                return Err(Misplaced::new(start, format!("the filter |{filter} is unknown; only |pad(N) is known")));
-            }
-        };
-    }
-    Ok(Part::Id { step, pad })
+    let filters = pieces.map(|text| Filter::parse(text).map_err(|reason| Misplaced::new(start, reason)));
+    Ok(Part::Id { step, filters: filters.collect::<Result<_, _>>()? })
 }
 
 fn divisor(text: &str, start: usize) -> Result<u64, Misplaced> {
@@ -194,6 +212,8 @@ mod tests {
         check("{user_id|pad(10)}", "42", Some("0000000042"));
         check("{user_id%16|pad(2)}", "33", Some("01"));
         check("{user_id|pad(2)}", "12345", Some("12345"));
+        check("{user_id|md5}", "42", Some("a1d0c6e83f027327d8461063f4ac58a6"));
+        check("{user_id%16|pad(2)|md5}", "17", Some("96a3be3cf272e017046d1b2674a52bd3"));
         check("{{tag}}:{id}", "1", Some("{tag}:1"));
         check("größe:{id}", "ü", Some("größe:ü"));
     }
@@ -209,7 +229,7 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_place() {
         refused("login:{user}", 7, "{user}");
-        refused("ü{user_id|md5}", 2, "md5");
+        refused("ü{user_id|sha1}", 2, "sha1");
         refused("{user_id|upper}", 1, "upper");
         refused("{id}:{id|pad(0)}", 6, "pad");
         refused("{id%0}", 1, "above 0");

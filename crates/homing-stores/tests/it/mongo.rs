@@ -136,6 +136,23 @@ async fn every_type_of_cursor_reads_in_its_order() {
 }
 
 #[tokio::test]
+async fn the_id_itself_may_be_the_cursor() {
+    let mongo = Mongo::new("by_id").await;
+    mongo
+        .insert((1..=7).rev().map(|n| chat(ObjectId::from_bytes([n; 12]), "x")).chain([chat("other", "x")]).collect())
+        .await;
+    let toml = mongo.toml("objectid", "").replace("'createAt'", "'_id'");
+    let source = || stores(&toml).source("group").unwrap();
+    let expected: Vec<String> = (1..=7).map(|n| ObjectId::from_bytes([n; 12]).to_hex()).collect();
+    for limit in [1, 3, 7, usize::MAX] {
+        assert_eq!(ids(&all(source, limit).await), expected);
+    }
+    let index = &stores(&toml).check().await[2];
+    assert!(index.text.contains(r#"has an index on { "_id": 1 }"#), "{index:?}");
+    mongo.drop().await;
+}
+
+#[tokio::test]
 async fn ids_of_mixed_types_are_all_read() {
     let mongo = Mongo::new("mixed_ids").await;
     let mixed: Vec<Bson> = vec![

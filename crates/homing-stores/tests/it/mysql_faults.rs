@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use homing_core::lookup::Lookup;
 
 use crate::mysql::{config, lookup, run};
-use crate::support::{ask, silence, stores, story, unique};
+use crate::support::{Proxy, ask, silence, stores, story, unique, variable};
 
 async fn down(lookup: &dyn Lookup, word: &str) {
     let began = Instant::now();
@@ -45,6 +45,45 @@ async fn a_slow_query_is_cut_off_and_the_next_one_is_well() {
     let query = "query = \"SELECT '1' AS id, SLEEP(IF('1' IN (:user_ids), 3, 0)) AS s\"\nrow_key = 'id'";
     let x = stores(&config(&t, "timeout = '400ms'\npool = 2", query)).lookup("x").unwrap();
     futures_util::future::join_all((0..6).map(|_| down(&*x, "db"))).await;
+    assert_eq!(ask(&*x, &["2"]).await, ["-"]);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_for_a_while_is_found_again_at_once() {
+    let t = unique("stalled");
+    let query = "query = \"SELECT '1' AS id, CONNECTION_ID() AS c FROM dual WHERE '1' IN (:user_ids)\"\nrow_key = 'id'";
+    let url = variable("HOMING_TEST_MYSQL_URL");
+    let port = url.rsplit_once('/').unwrap().0.rsplit_once(':').unwrap().1;
+    let proxy = Proxy::to("127.0.0.1", port.parse().unwrap()).await;
+    let toml = config(&t, "timeout = '400ms'\npool = 2", query).replace(port, &proxy.port.to_string());
+    let x = stores(&toml).lookup("x").unwrap();
+    for _ in 0..2 {
+        assert_eq!(x.rows(&["1"]).await.unwrap()[0].len(), 1);
+        proxy.stall();
+        futures_util::future::join_all((0..6).map(|_| down(&*x, "within 400ms"))).await;
+        proxy.resume();
+        assert_eq!(x.rows(&["1"]).await.unwrap()[0].len(), 1);
+    }
+    proxy.lose();
+    down(&*x, "within 400ms").await; // one call for each connection of the pool, at most
+    x.rows(&["1"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_login_is_told_without_the_password() {
+    let url = variable("HOMING_TEST_MYSQL_URL");
+    let (user, host) = url.rsplit_once('@').unwrap();
+    let wrong = format!("{}:hunter2@{host}", user.rsplit_once(':').unwrap().0);
+    let toml = config("t", "", "table = 't'\nid = 'id'\ncolumns = { a = 'a' }").replace(&url, &wrong);
+    down(&*stores(&toml).lookup("x").unwrap(), "Access denied").await;
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_refused() {
+    let query = "query = \"SELECT '1' AS id, seq FROM seq_1_to_300000 WHERE '1' IN (:user_ids)\"\nrow_key = 'id'";
+    let x = stores(&config("t", "timeout = '9s'", query)).lookup("x").unwrap();
+    let error = x.rows(&["1"]).await.unwrap_err();
+    assert!(story(&error).contains("more than 200000 rows"), "{}", story(&error));
     assert_eq!(ask(&*x, &["2"]).await, ["-"]);
 }
 

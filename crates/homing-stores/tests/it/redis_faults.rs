@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use homing_core::lookup::Lookup;
 
-use crate::support::{Server, ask, silence, stores, story};
+use crate::support::{Proxy, Server, ask, silence, stores, story};
 
 fn login(url: &str, keys: &str) -> std::sync::Arc<dyn Lookup> {
     let toml =
@@ -39,7 +39,7 @@ async fn a_silent_server_is_down_in_time() {
 #[tokio::test]
 async fn a_wrong_password_is_told_without_it() {
     let server = Server::redis(None, &["--requirepass", "right"]).await;
-    down(&*login(&format!("redis://:hunter2@127.0.0.1:{}/0", server.port), STRING), "login").await;
+    down(&*login(&format!("redis://:hunter2@127.0.0.1:{}/0", server.port), STRING), "AuthenticationFailed").await;
     let lookup = login(&format!("redis://:right@127.0.0.1:{}/0", server.port), STRING);
     assert_eq!(ask(&*lookup, &["1"]).await, ["-"]);
 }
@@ -76,6 +76,21 @@ async fn a_stopped_server_is_down_in_time_and_heals() {
     down(&*lookup, "within 500ms").await;
     down(&*lookup, "within 500ms").await;
     server.signal("CONT");
+    assert_eq!(ask(&*lookup, &["1"]).await, ["-"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_lost_without_a_word_is_replaced() {
+    let server = Server::redis(None, &[]).await;
+    let proxy = Proxy::to("127.0.0.1", server.port).await;
+    let lookup = login(&format!("redis://127.0.0.1:{}/0", proxy.port), STRING);
+    assert_eq!(ask(&*lookup, &["1"]).await, ["-"]);
+    proxy.lose();
+    down(&*lookup, "within 500ms").await;
+    assert_eq!(ask(&*lookup, &["1"]).await, ["-"]);
+    proxy.stall();
+    futures_util::future::join_all((0..50).map(|_| down(&*lookup, "within 500ms"))).await;
+    proxy.resume();
     assert_eq!(ask(&*lookup, &["1"]).await, ["-"]);
 }
 

@@ -118,6 +118,8 @@ fn mistakes_name_the_table_and_the_key() {
         &format!("{declared}accept = 'b == 1'"),
         &["[lookup.l] accept", "line 1, column 1", "`b`", "a, now and rows"],
     );
+    mistake(&format!("{declared}where = {{ a = 1.5 }}"), &["a constant", "whole number"]);
+    mistake("[lookup.l]\nstore = 'd'\ntable = 't'\nid = 'i'\ncolumns = { now = 'a' }", &["[lookup.l]", "called now"]);
     mistake(&format!("{declared}map.b = {{ x = 'y' }}"), &["[lookup.l] map.b"]);
     mistake(&format!("{source}{cursor}store = 'm'"), &["[source.g] database"]);
     mistake(&format!("{source}{cursor}store = 'd'"), &["[source.g] store", "mongo"]);
@@ -176,11 +178,13 @@ async fn check_looks_at_the_indexes_of_a_source() {
     mongo.insert(vec![chat(1, "1447212345")]).await;
     let checked = source.check().await;
     assert_eq!(level(&checked, 1).0, Level::Ok);
-    assert!(level(&checked, 2).1.contains("create {createAt: 1, _id: 1}"), "{checked:?}");
+    assert!(level(&checked, 2).1.contains("create { \"createAt\": 1, \"_id\": 1 }"), "{checked:?}");
     mongo.index(IndexModel::builder().keys(doc! { "createAt": -1, "x": 1 }).build()).await;
     let checked = source.check().await;
     assert!(checked[2].level == Level::Warning && checked[2].text.contains("only"), "{checked:?}");
-    mongo.index(IndexModel::builder().keys(doc! { "createAt": 1, "_id": 1 }).build()).await;
+    mongo.index(IndexModel::builder().keys(doc! { "createAt": 1, "_id": -1 }).build()).await;
+    assert_eq!(source.check().await[2].level, Level::Warning, "the tie runs against it");
+    mongo.index(IndexModel::builder().keys(doc! { "createAt": -1.0, "_id": -1.0 }).build()).await;
     assert_eq!(source.check().await[2].level, Level::Ok);
     let wrong = stores(&mongo.toml("date", "")).check().await;
     assert!(wrong[1].level == Level::Error && wrong[1].text.contains("string"), "{wrong:?}");

@@ -3,13 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use homing_core::lookup::{Lookup, Row, StoreDown};
 use homing_stores::{Stores, StoresConfig, build};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// A variable of `scripts/services env`. Without it a test fails: it must not seem to have run.
@@ -152,6 +156,60 @@ pub(crate) async fn eventually<T>(mut answer: impl FnMut() -> Option<T>) -> T {
         sleep(Duration::from_millis(25)).await;
     }
     panic!("this did not happen within 20 s");
+}
+
+/// A way to a server that can be interrupted without a word, as a firewall does it.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    /// Connections numbered below this one stand still.
+    still: Arc<watch::Sender<u64>>,
+    accepted: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    pub(crate) async fn to(host: &str, server: u16) -> Self {
+        let (listener, port) = silence().await;
+        let (still, accepted) = (Arc::new(watch::Sender::new(0)), Arc::new(AtomicU64::new(0)));
+        let proxy = Self { port, still: Arc::clone(&still), accepted: Arc::clone(&accepted) };
+        let host = host.to_owned();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let number = accepted.fetch_add(1, Ordering::Relaxed);
+                let server = TcpStream::connect((host.as_str(), server)).await.unwrap();
+                let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                tokio::spawn(pass(from_client, to_server, number, still.subscribe()));
+                tokio::spawn(pass(from_server, to_client, number, still.subscribe()));
+            }
+        });
+        proxy
+    }
+
+    /// Nothing moves any more, on no connection.
+    pub(crate) fn stall(&self) {
+        self.still.send_replace(u64::MAX);
+    }
+
+    /// All goes on.
+    pub(crate) fn resume(&self) {
+        self.still.send_replace(0);
+    }
+
+    /// The connections there are stand still for ever; new ones are well.
+    pub(crate) fn lose(&self) {
+        self.still.send_replace(self.accepted.load(Ordering::Relaxed));
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: u64, mut still: watch::Receiver<u64>) {
+    let mut buffer = vec![0; 16_384];
+    while let Ok(n) = from.read(&mut buffer).await {
+        if still.wait_for(|still| number >= *still).await.is_err() {
+            return;
+        }
+        if n == 0 || to.write_all(buffer.get(..n).unwrap()).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// A port that takes connections and never says a word. Keep the listener.

@@ -1,0 +1,10 @@
+//! The real daemons against real servers: redis-server, mongod, MariaDB, PHP and Python producers, and the provider's
+//! simulator as a process of its own. Started by `scripts/test`, which brings the servers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod crash_points;
+mod edges;
+mod killed_daemons;
+mod main_path;
+mod support;

@@ -1,0 +1,270 @@
+//! [`World`]: an installation with `config/higo.toml`, HIGO's own list names, and a server of each kind.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::{Company, Process, free_port, random, variable};
+
+const HIGO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/higo.toml");
+const PRODUCERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/producers");
+
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) redis_url: String,
+    pub(crate) redis_port: u16,
+    pub(crate) mongo_url: String,
+    pub(crate) mongo_database: String,
+    pub(crate) simulator_url: String,
+    overlay: PathBuf,
+    http: reqwest::Client,
+    _simulator: Process,
+    _redis: Process,
+}
+
+/// What the simulator got.
+#[derive(Debug)]
+pub(crate) struct Simulated {
+    /// How often each (message id, token) arrived.
+    pub(crate) arrived: BTreeMap<(String, String), u64>,
+}
+
+impl Simulated {
+    pub(crate) fn repeats(&self) -> u64 {
+        self.arrived.values().map(|n| n - 1).sum()
+    }
+}
+
+impl World {
+    /// Starts it. `more` is laid over the configuration.
+    pub(crate) async fn start(more: &str) -> Self {
+        // Whoever installed one before us decided it.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let dir = tempfile::tempdir().unwrap();
+        let (redis_port, simulator_port) = (free_port(), free_port());
+        let redis_url = format!("redis://127.0.0.1:{redis_port}/0");
+        let redis = start_redis(dir.path(), redis_port).await;
+        Company::fill_redis(&redis_url).await;
+        let name = format!("homing_it_{:016x}", random());
+        let mysql_url = fill_mysql(&name);
+        let (mongo_url, mongo_database) = mongo(&name);
+        let simulator_url = format!("http://127.0.0.1:{simulator_port}");
+
+        let mut overlay = format!(
+            "[redis]\nurl = '{redis_url}'\n[stores.main_redis]\nurl = '{redis_url}'\n[stores.account_db]\nurl = '{mysql_url}'\n\
+             [stores.im]\nurl = '{mongo_url}'\n[scanner.group]\npoll = '100ms'\n"
+        );
+        for account in ["android_higo", "ios_higo", "android_higirl", "ios_higirl"] {
+            // The simulator signs with its own host name, as the provider would.
+            overlay += &format!(
+                "[account.{account}]\nbase_url = '{simulator_url}'\nsign_host = 'openapi.xg.qq.com'\nsecret = 'made-up-{account}'\n"
+            );
+        }
+        let path = dir.path().join("test.toml");
+        std::fs::write(&path, overlay).unwrap();
+        let more_path = dir.path().join("more.toml");
+        std::fs::write(&more_path, more).unwrap();
+
+        let listen = format!("127.0.0.1:{simulator_port}");
+        let args = ["simulate", "xinge", "--listen", &listen, "--config", HIGO, "--config", path.to_str().unwrap()];
+        let simulator = Process::start(dir.path(), "simulator", env!("CARGO_BIN_EXE_homing"), args, &[]);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let world = Self {
+            overlay: path,
+            redis_url,
+            redis_port,
+            mongo_url,
+            mongo_database,
+            simulator_url,
+            http,
+            _simulator: simulator,
+            _redis: redis,
+            dir,
+        };
+        let patience = Instant::now();
+        while world.http.get(format!("{}/healthz", world.simulator_url)).send().await.is_err() {
+            assert!(patience.elapsed() < Duration::from_secs(10), "the simulator does not listen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        world
+    }
+
+    /// `--config` arguments of every binary.
+    pub(crate) fn config(&self) -> Vec<String> {
+        let more = self.dir.path().join("more.toml");
+        [Path::new(HIGO), &self.overlay, &more].iter().flat_map(|p| ["--config".to_owned(), p.display().to_string()]).collect()
+    }
+
+    /// Starts a daemon: `scanner`, `distributor`, `sender`.
+    pub(crate) fn spawn(&self, daemon: &str, env: &[(&str, &str)]) -> Process {
+        let program = match daemon {
+            "scanner" => env!("CARGO_BIN_EXE_homing-scanner"),
+            "distributor" => env!("CARGO_BIN_EXE_homing-distributor"),
+            "sender" => env!("CARGO_BIN_EXE_homing-sender"),
+            other => panic!("no daemon {other}"),
+        };
+        Process::start(self.dir.path(), daemon, program, self.config(), env)
+    }
+
+    pub(crate) async fn daemon(&self, daemon: &str) -> Process {
+        self.spawn(daemon, &[]).ready().await
+    }
+
+    /// Runs `homing COMMAND...` and answers its exit code and what it printed.
+    pub(crate) fn homing(&self, command: &[&str]) -> (i32, String) {
+        let out = Command::new(env!("CARGO_BIN_EXE_homing")).args(command).args(self.config()).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        (out.status.code().unwrap_or(-1), text)
+    }
+
+    /// PHP pushes serialized events with the ids `php-FIRST`, ... into a list.
+    pub(crate) fn php_push(&self, list: &str, count: u64, first: u64) {
+        let script = format!("{PRODUCERS}/rpush_events.php");
+        let port = self.redis_port.to_string();
+        let args = [&script, "127.0.0.1", &port, list, &count.to_string(), &first.to_string()];
+        let out = Command::new(variable("HOMING_TEST_PHP")).args(args).output().unwrap();
+        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    }
+
+    /// Python inserts chats of groups 1 to `groups`, all with the same `createAt`: so many seconds ago.
+    pub(crate) fn insert_chats(&self, count: u64, groups: u64, age: u64) {
+        let script = format!("{PRODUCERS}/insert_chats.py");
+        let python = format!("{}/bin/python", variable("HOMING_TEST_VENV"));
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let (count, groups, at) = (count.to_string(), groups.to_string(), (now - age).to_string());
+        let args = [&script, &self.mongo_url, &self.mongo_database, "chats", &count, &groups, "--at", &at];
+        let out = Command::new(python).args(args).output().unwrap();
+        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    }
+
+    /// RPUSH by hand.
+    pub(crate) async fn rpush(&self, list: &str, items: &[Vec<u8>]) {
+        let mut connection = self.redis().await;
+        for chunk in items.chunks(500) {
+            redis::cmd("RPUSH").arg(list).arg(chunk).exec_async(&mut connection).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn redis(&self) -> redis::aio::MultiplexedConnection {
+        redis::Client::open(self.redis_url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// Everything that commits of the system lane's shards write, but for owners and leases.
+    pub(crate) async fn shard_state(&self) -> Vec<String> {
+        let mut redis = self.redis().await;
+        let mut state = Vec::new();
+        for queue in ["hg_message_queue", "hg_xinge_queue"] {
+            let mut ledger: Vec<(String, String)> =
+                redis::cmd("HGETALL").arg(format!("{{{queue}}}:ledger")).query_async(&mut redis).await.unwrap();
+            ledger.sort();
+            let fields = ["head:main", "done:main", "head:retry", "commit", "epoch"];
+            let marks: Vec<Option<Vec<u8>>> =
+                redis::cmd("HMGET").arg(format!("{{{queue}}}:state")).arg(&fields).query_async(&mut redis).await.unwrap();
+            let length: u64 = redis::cmd("LLEN").arg(queue).query_async(&mut redis).await.unwrap();
+            state.push(format!("{queue}: {ledger:?} {marks:?} {length}"));
+        }
+        state
+    }
+
+    /// Replaces the simulator's faults.
+    pub(crate) async fn faults(&self, faults: Value) {
+        let answer = self.http.post(format!("{}/_sim/faults", self.simulator_url)).json(&faults).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    pub(crate) async fn stats(&self) -> Value {
+        let url = format!("{}/_sim/stats", self.simulator_url);
+        self.http.get(url).send().await.unwrap().json().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, url: &str) -> (u16, String) {
+        let answer = self.http.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Everything that the simulator accepted.
+    pub(crate) async fn simulated(&self) -> Simulated {
+        let mut arrived = BTreeMap::new();
+        let mut after = 0;
+        loop {
+            let url = format!("{}/_sim/deliveries?after={after}&limit=5000", self.simulator_url);
+            let page: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+            let deliveries = page["deliveries"].as_array().unwrap();
+            if deliveries.is_empty() {
+                return Simulated { arrived };
+            }
+            for d in deliveries {
+                let key = (d["id"].as_str().unwrap_or_default().to_owned(), d["token"].as_str().unwrap().to_owned());
+                *arrived.entry(key).or_default() += 1;
+            }
+            after = page["last"].as_u64().unwrap();
+        }
+    }
+
+    /// Waits until the ledger shows nothing waiting and the whole of `events` in every line of `lanes`.
+    pub(crate) async fn settled(&self, lanes: &[(&str, u64)], patience: Duration) -> Value {
+        let since = Instant::now();
+        loop {
+            let (_, text) = self.homing(&["ledger", "--json"]);
+            let ledger: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            let done = lanes.iter().all(|(lane, events)| {
+                let lines = &ledger["lanes"][lane];
+                lines["entry"]["in"] == *events
+                    && ["entry", "send", "items", "own lists"].iter().all(|stage| lines[stage]["waiting"] == 0)
+            });
+            if done {
+                return ledger;
+            }
+            assert!(since.elapsed() < patience, "not settled after {patience:?}:\n{ledger:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+async fn start_redis(dir: &Path, port: u16) -> Process {
+    let port_text = port.to_string();
+    let dir_text = dir.to_str().unwrap();
+    let args = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", dir_text];
+    let redis = Process::start(dir, "redis", &variable("HOMING_TEST_REDIS_SERVER"), args, &[]);
+    let patience = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(patience.elapsed() < Duration::from_secs(10), "redis-server does not listen: {}", redis.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    redis
+}
+
+/// A database of its own; answers its URL.
+fn fill_mysql(name: &str) -> String {
+    let url = variable("HOMING_TEST_MYSQL_URL");
+    let rest = url.strip_prefix("mysql://").unwrap();
+    let (login, place) = rest.split_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap();
+    let (host, _) = place.split_once('/').unwrap();
+    let (host, port) = host.split_once(':').unwrap();
+    let mut client = Command::new("mariadb")
+        .args(["--no-defaults", "-h", host, "-P", port, "-u", user, "--protocol=tcp"])
+        .env("MYSQL_PWD", password)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let sql = format!("CREATE DATABASE {name}; USE {name};\n{}", Company::sql());
+    client.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+    assert!(client.wait().unwrap().success());
+    format!("mysql://{login}@{host}:{port}/{name}")
+}
+
+/// The MongoDB URL with a database of its own.
+fn mongo(name: &str) -> (String, String) {
+    let url = variable("HOMING_TEST_MONGO_URL");
+    let rest = url.strip_prefix("mongodb://").unwrap();
+    let (host, query) = rest.split_once('/').unwrap_or((rest, ""));
+    let query = query.split_once('?').map(|(_, q)| format!("?{q}")).unwrap_or_default();
+    (format!("mongodb://{host}/{name}{query}"), name.to_owned())
+}
