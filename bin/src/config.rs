@@ -76,6 +76,12 @@ pub struct Redis {
     pub timeout: Duration,
     /// Bound of a shard's trace.
     pub trace_entries: u64,
+    /// Share of the server's `maxmemory` at which scanners and distributors wait.
+    pub brake: f64,
+    /// Bound of a shard's dead list.
+    pub dead: u64,
+    /// Where dead letters beyond it go.
+    pub dead_folder: Option<PathBuf>,
 }
 
 /// `[lane.NAME]`.
@@ -257,7 +263,8 @@ impl Config {
         let (name, text) = match &self.push_types.file {
             None => ("config/push_types.toml (compiled in)".to_owned(), PUSH_TYPES.to_owned()),
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("push_types.file: {}", path.display()))?;
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("push_types.file: {}", path.display()))?;
                 (path.display().to_string(), text)
             }
         };

@@ -6,7 +6,7 @@ use clap::Args;
 use homing_core::clock::{Clock, SystemClock};
 use homing_pipeline::{
     Worker,
-    context::{Context, Status},
+    context::{Brake, Cellar, Context, Status},
     keep,
 };
 use homing_runtime::{Daemon, GRACE, Health, Part, Settings, block_on};
@@ -52,9 +52,12 @@ pub fn run(name: &str, common: &Common, wire: &Wire) -> ExitCode {
             Ok(cx) => cx,
             Err(error) => return refuse(name, &error),
         };
-        let workers = homing_stores::build(&config.stores()).map_err(anyhow::Error::from).and_then(|s| wire(&config, &s, &cx));
+        let workers =
+            homing_stores::build(&config.stores()).map_err(anyhow::Error::from).and_then(|s| wire(&config, &s, &cx));
         match workers {
-            Ok(workers) if workers.is_empty() => refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it")),
+            Ok(workers) if workers.is_empty() => {
+                refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it"))
+            }
             Ok(workers) => {
                 for worker in workers {
                     employ(&mut daemon, &cx, worker);
@@ -93,6 +96,8 @@ pub fn context(config: &Config, daemon: &Daemon) -> anyhow::Result<Context> {
         // Shorter than the daemon's own, so that the last commit still happens.
         grace: GRACE.saturating_sub(std::time::Duration::from_secs(5)),
         renew: config.redis.lease / 5,
+        brake: Arc::new(Brake::new(config.redis.brake)),
+        cellar: Cellar { folder: config.redis.dead_folder.clone(), bound: config.redis.dead },
     })
 }
 

@@ -1,5 +1,7 @@
 //! `homing`: the operator's tool.
 
+#![allow(clippy::print_stdout, reason = "printing is what the operator's tool is for")]
+
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};

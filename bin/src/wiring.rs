@@ -16,7 +16,7 @@ use homing_core::{
 };
 use homing_pipeline::{
     Worker,
-    context::Context,
+    context::{Brake, Cellar, Context},
     distributor::{self, Distributor},
     lane::Shards,
     scanner::Scanner,
@@ -63,6 +63,9 @@ pub fn queue(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
     if redis.timeout * 2 > redis.lease {
         bail!("redis.timeout must be at most half of redis.lease: a lease must outlive a lost answer");
     }
+    if !(0.1..=1.0).contains(&redis.brake) {
+        bail!("redis.brake must lie between 0.1 and 1.0");
+    }
     let options = Options {
         lease: redis.lease,
         margin: redis.margin,
@@ -93,7 +96,12 @@ pub fn delivery(name: &str, lane: &Lane) -> anyhow::Result<Shards> {
 ///
 /// # Errors
 /// Names the key that does not fit.
-pub fn distributors(config: &Config, stores: &Stores, scope: &Scope, cx: &Context) -> anyhow::Result<Vec<Box<dyn Worker>>> {
+pub fn distributors(
+    config: &Config,
+    stores: &Stores,
+    scope: &Scope,
+    cx: &Context,
+) -> anyhow::Result<Vec<Box<dyn Worker>>> {
     let catalogue = Arc::new(config.catalogue()?);
     let mut workers: Vec<Box<dyn Worker>> = Vec::new();
     for (name, lane) in config.lane.iter().filter(|(name, _)| scope.has_lane(name)) {
@@ -194,12 +202,18 @@ pub fn senders(config: &Config, stores: &Stores, scope: &Scope, cx: &Context) ->
 ///
 /// # Errors
 /// Names the key that does not fit.
-pub fn scanners(config: &Config, stores: &Stores, only: Option<&str>, cx: &Context) -> anyhow::Result<Vec<Box<dyn Worker>>> {
+pub fn scanners(
+    config: &Config,
+    stores: &Stores,
+    only: Option<&str>,
+    cx: &Context,
+) -> anyhow::Result<Vec<Box<dyn Worker>>> {
     let catalogue = config.catalogue()?;
     let mut workers: Vec<Box<dyn Worker>> = Vec::new();
     for (name, scanner) in config.scanner.iter().filter(|(name, _)| only.is_none_or(|o| o == *name)) {
         let source = stores.source(&scanner.source);
-        let source = source.with_context(|| format!("scanner.{name}.source: there is no [source.{}]", scanner.source))?;
+        let source =
+            source.with_context(|| format!("scanner.{name}.source: there is no [source.{}]", scanner.source))?;
         let lane = config.lane.get(&scanner.lane);
         let lane = lane.with_context(|| format!("scanner.{name}.lane: there is no [lane.{}]", scanner.lane))?;
         let kind = event::Kind::Name(scanner.r#type.clone());
@@ -238,6 +252,8 @@ pub fn check(config: &Config, stores: &Stores) -> anyhow::Result<()> {
         stop: tokio_util::sync::CancellationToken::new(),
         grace: Duration::ZERO,
         renew: config.redis.lease,
+        brake: Arc::new(Brake::new(config.redis.brake)),
+        cellar: Cellar { folder: None, bound: 0 },
     };
     let all = Scope::default();
     distributors(config, stores, &all, &cx)?;

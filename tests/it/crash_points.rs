@@ -111,7 +111,12 @@ async fn a_sender_may_die_with_retries_in_hand() {
     // A third of the answers is "busy": those messages go through the delayed set.
     let busy = serde_json::json!({"latency_ms": 1, "answer": 15, "answer_rate": 0.33, "seed": 7});
     let unknown = 4 + 64;
-    let steps = [(Step::Answered, 10, unknown), (Step::Decided, 2, unknown), (Step::Promoted, 1, unknown), (Step::Promoted, 3, unknown)];
+    let steps = [
+        (Step::Answered, 10, unknown),
+        (Step::Decided, 2, unknown),
+        (Step::Promoted, 1, unknown),
+        (Step::Promoted, 3, unknown),
+    ];
     system_lane("sender", "distributor", &steps, busy).await;
 }
 

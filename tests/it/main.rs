@@ -1,7 +1,7 @@
 //! The real daemons against real servers: redis-server, mongod, MariaDB, PHP and Python producers, and the provider's
 //! simulator as a process of its own. Started by `scripts/test`, which brings the servers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may panic and print figures")]
 
 mod crash_points;
 mod edges;

@@ -24,8 +24,12 @@ pub(crate) fn php_expected(range: std::ops::Range<u64>) -> BTreeSet<(String, Str
 pub(crate) async fn wait_for_cursor(world: &World) {
     let mut redis = world.redis().await;
     for _ in 0..400 {
-        let known: bool =
-            redis::cmd("HEXISTS").arg("{homing:scanner:group}:state").arg("put:cursor").query_async(&mut redis).await.unwrap();
+        let known: bool = redis::cmd("HEXISTS")
+            .arg("{homing:scanner:group}:state")
+            .arg("put:cursor")
+            .query_async(&mut redis)
+            .await
+            .unwrap();
         if known {
             return;
         }
@@ -50,9 +54,8 @@ pub(crate) async fn chat_ids(world: &World) -> Vec<(String, u64)> {
     let client = mongodb::Client::with_uri_str(&world.mongo_url).await.unwrap();
     let chats = client.database(&world.mongo_database).collection::<Document>("chats");
     let found: Vec<Document> = chats.find(doc! {}).await.unwrap().try_collect().await.unwrap();
-    let read = |d: &Document| {
-        (d.get_object_id("_id").unwrap().to_hex(), d.get_str("group_id").unwrap().parse().unwrap())
-    };
+    let read =
+        |d: &Document| (d.get_object_id("_id").unwrap().to_hex(), d.get_str("group_id").unwrap().parse().unwrap());
     found.iter().map(read).collect()
 }
 
@@ -115,7 +118,8 @@ async fn json_msgpack_and_php_items_say_the_same() {
         "id": "msgpack-1", "type": 7, "to": {"users": ["1002", 1004]}, "data": {"order_id": "A1"},
     }))
     .unwrap();
-    let php = br#"a:4:{s:2:"id";s:5:"php-x";s:4:"type";s:1:"7";s:2:"to";a:1:{s:4:"user";i:1002;}s:4:"data";a:0:{}}"#.to_vec();
+    let php =
+        br#"a:4:{s:2:"id";s:5:"php-x";s:4:"type";s:1:"7";s:2:"to";a:1:{s:4:"user";i:1002;}s:4:"data";a:0:{}}"#.to_vec();
     let anonymous = br#"{"type":7,"to":{"user":"1002"}}"#.to_vec();
     let broken = [
         b"not an item".to_vec(),

@@ -19,7 +19,12 @@ pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
     let queue = wiring::queue(config)?;
     let all = shards(config)?;
     wiring::check(config, &stores)?;
-    println!("ok      configuration: {} lanes, {} shards, {} accounts", config.lane.len(), all.len(), config.account.len());
+    println!(
+        "ok      configuration: {} lanes, {} shards, {} accounts",
+        config.lane.len(),
+        all.len(),
+        config.account.len()
+    );
     if offline {
         return Ok(true);
     }

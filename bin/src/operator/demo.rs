@@ -58,7 +58,10 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let phones = simulator.local_addr()?;
     let stop = daemon.shutdown();
     let until = async move { stop.cancelled().await };
-    daemon.supervise("simulator", serve(simulator, SimulatorConfig { keep: 10_000, ..SimulatorConfig::new(apps) }, until));
+    daemon.supervise(
+        "simulator",
+        serve(simulator, SimulatorConfig { keep: 10_000, ..SimulatorConfig::new(apps) }, until),
+    );
     let cx = daemon::context(&config, &daemon)?;
     let stores = homing_stores::build(&config.stores())?;
     let scope = wiring::Scope::default();

@@ -57,14 +57,19 @@ pub fn lines(trace: &Trace) -> String {
             Fate::Deferred { until } => {
                 jiff::Timestamp::from_millisecond(*until).map_or_else(|_| until.to_string(), |t| format!("until {t}"))
             }
-            Fate::Received | Fate::Expanded | Fate::Passed | Fate::NoDevice | Fate::Expired | Fate::Cancelled => String::new(),
+            Fate::Received | Fate::Expanded | Fate::Passed | Fate::NoDevice | Fate::Expired | Fate::Cancelled => {
+                String::new()
+            }
         };
         let parts = [r.target.as_deref().unwrap_or_default(), &detail, r.reason.as_deref().unwrap_or_default()];
         let rest: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
         text += &format!("{at:<25} {:<6} {:<10} {}\n", r.stage.name(), r.fate.name(), rest.join("; "));
     }
     if trace.records.is_empty() {
-        text += &format!("Nothing is on record about {}: it never came in, or it is older than the trace window.\n", trace.id);
+        text += &format!(
+            "Nothing is on record about {}: it never came in, or it is older than the trace window.\n",
+            trace.id
+        );
     }
     text
 }

@@ -6,8 +6,6 @@
 mod channel;
 #[path = "xinge_v2/faults.rs"]
 mod faults;
-#[path = "xinge_v2/load.rs"]
-mod load;
 #[path = "xinge_v2/simulator.rs"]
 mod simulator;
 mod support;

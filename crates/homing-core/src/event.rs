@@ -132,7 +132,8 @@ impl Event {
                 None | Some(Value::Null) => None,
                 Some(value) => {
                     let seconds = value.int().filter(|s| (1..=31_536_000).contains(s));
-                    let seconds = seconds.ok_or_else(|| Invalid::new("expires_in", "expected seconds, 1 to 31536000"))?;
+                    let seconds =
+                        seconds.ok_or_else(|| Invalid::new("expires_in", "expected seconds, 1 to 31536000"))?;
                     Some(seconds * 1_000)
                 }
             },
@@ -257,7 +258,8 @@ mod tests {
 
     #[test]
     fn a_map_reads_a_producers_own_item() {
-        let map = Map { kind: "push_type".into(), user: Some("msg.to_id".into()), data: "msg".into(), ..Map::default() };
+        let map =
+            Map { kind: "push_type".into(), user: Some("msg.to_id".into()), data: "msg".into(), ..Map::default() };
         let event = read(r#"{"push_type":5,"msg":{"to_id":42,"order":"A1"}}"#, &map).unwrap();
         assert_eq!(event.to, Audience::Users(vec!["42".into()]));
         assert_eq!(event.data["order"], "A1");

@@ -193,7 +193,11 @@ mod tests {
         let send = balance(&sound, Role::Delivery).pop();
         assert_eq!(send.map(|l| (l.came_in, l.waiting)), Some((10, 4)));
         assert_eq!(unbalanced(&snapshot(&counts, (6, 3, 1), 0, 1, 1), Role::Delivery), ["send"], "an item is gone");
-        assert_eq!(unbalanced(&snapshot(&counts, (6, 4, 1), 0, 0, 1), Role::Delivery), ["own lists"], "a retry is gone");
+        assert_eq!(
+            unbalanced(&snapshot(&counts, (6, 4, 1), 0, 0, 1), Role::Delivery),
+            ["own lists"],
+            "a retry is gone"
+        );
         assert_eq!(unbalanced(&snapshot(&counts, (6, 4, 1), 0, 1, 0), Role::Delivery), ["dead list"]);
     }
 

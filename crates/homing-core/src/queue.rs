@@ -162,6 +162,8 @@ pub struct Commit {
     pub delay: Vec<Delayed>,
     /// Encoded [`DeadLetter`](crate::wire::DeadLetter)s.
     pub bury: Vec<Bytes>,
+    /// So many letters leave the front of the dead list: they were spilled or redriven.
+    pub unbury: u64,
     /// Counts for this shard's ledger.
     pub counts: Counts,
     /// Named values kept beside the shard (a scanner's cursor); they are in [`Opened::values`] for the successor.
@@ -286,6 +288,9 @@ pub trait Queue: Send + Sync {
     /// A consistent picture of one shard for operators; changes nothing.
     fn inspect<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Snapshot>>;
 
+    /// How full the server is. Scanners and distributors stop before it is full, so that senders can go on.
+    fn memory(&self) -> BoxFuture<'_, Result<Memory>>;
+
     /// The records of message `id` that this shard's trace still holds, oldest first.
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>>;
 }
@@ -315,6 +320,9 @@ pub trait Shard: Send {
     /// until another answer comes, or drop the shard: if it had run, the answer is Ok and nothing happens twice.
     fn commit<'a>(&'a mut self, commit: &'a Commit) -> BoxFuture<'a, Result<()>>;
 
+    /// The oldest letters of the dead list, at most `n`. Changes nothing; repeat freely.
+    fn dead(&mut self, n: usize) -> BoxFuture<'_, Result<Vec<Bytes>>>;
+
     /// Moves what is due at `now` from the delayed set to the `retry` list, at most 1,000 a call. Repeat freely.
     fn promote(&mut self, now: Millis) -> BoxFuture<'_, Result<Promoted>>;
 
@@ -323,6 +331,15 @@ pub trait Shard: Send {
 
     /// Gives the lease back at once, so that a successor need not wait. Work that was not committed is repeated there.
     fn release(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
+}
+
+/// How full the server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes in use.
+    pub used: u64,
+    /// Bytes that it may use; 0 = no bound.
+    pub limit: u64,
 }
 
 /// A consistent picture of one shard.

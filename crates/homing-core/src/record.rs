@@ -31,8 +31,8 @@ impl Stage {
     /// The ledger's field for a fate at this stage, such as `rules.skipped.online`.
     pub fn field(self, fate: &Fate) -> Cow<'static, str> {
         use Fate::{
-            BadToken, Cancelled, Dead, Deferred, Delivered, Expanded, Expired, Invalid, NoDevice, Passed, Queued, Received,
-            Retried, Skipped,
+            BadToken, Cancelled, Dead, Deferred, Delivered, Expanded, Expired, Invalid, NoDevice, Passed, Queued,
+            Received, Retried, Skipped,
         };
         let detail = match fate {
             Skipped { rule } => Some(rule.as_str()),
@@ -50,7 +50,17 @@ impl Stage {
             (_, Skipped { .. } | Dead { .. }) => {
                 return Cow::Owned(format!("{}.{}.{}", self.name(), fate.name(), detail.unwrap_or_default()));
             }
-            (_, Deferred { .. } | Queued { .. } | Delivered { .. } | Retried { .. } | BadToken { .. } | NoDevice | Expired | Cancelled) => {
+            (
+                _,
+                Deferred { .. }
+                | Queued { .. }
+                | Delivered { .. }
+                | Retried { .. }
+                | BadToken { .. }
+                | NoDevice
+                | Expired
+                | Cancelled,
+            ) => {
                 return self.named(fate.name());
             }
         };
@@ -161,7 +171,9 @@ impl Fate {
             Self::Retried { at, why } => (Some(why.as_str()), Some(*at)),
             Self::BadToken { removed } => (None, Some(i64::from(*removed))),
             Self::Dead { why } => (Some(why.as_str()), None),
-            Self::Received | Self::Expanded | Self::Passed | Self::NoDevice | Self::Expired | Self::Cancelled => (None, None),
+            Self::Received | Self::Expanded | Self::Passed | Self::NoDevice | Self::Expired | Self::Cancelled => {
+                (None, None)
+            }
         };
         (self.name(), text, number)
     }

@@ -38,10 +38,7 @@ mod tests {
     fn the_schedule_doubles_to_its_cap() {
         let backoff = Backoff::default();
         let longest: Vec<Millis> = (1..=11).map(|tries| backoff.wait(tries, 1.0, None)).collect();
-        assert_eq!(
-            longest,
-            [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000],
-        );
+        assert_eq!(longest, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000],);
         let shortest: Vec<Millis> = [1, 2, 10, 4_000_000_000].map(|tries| backoff.wait(tries, 0.0, None)).into();
         assert_eq!(shortest, [100, 200, 30_000, 30_000]);
     }

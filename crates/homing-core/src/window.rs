@@ -76,7 +76,15 @@ impl Window {
         for (i, targets) in checkpoint.partial {
             inherited.insert(state.head + Seq::from(i), Some(targets.into_vec()));
         }
-        Self { log: state.log.clone(), head: state.head, slots: VecDeque::new(), bytes: 0, open: 0, inherited, changed: false }
+        Self {
+            log: state.log.clone(),
+            head: state.head,
+            slots: VecDeque::new(),
+            bytes: 0,
+            open: 0,
+            inherited,
+            changed: false,
+        }
     }
 
     /// Which log it is.
@@ -209,7 +217,8 @@ impl Window {
     }
 
     fn advance_differs(&self, noted: u64) -> bool {
-        let done = self.slots.iter().filter(|s| s.done).count() + self.inherited.values().filter(|t| t.is_none()).count();
+        let done =
+            self.slots.iter().filter(|s| s.done).count() + self.inherited.values().filter(|t| t.is_none()).count();
         done as u64 != noted || self.slots.iter().any(|s| !s.done && !s.targets.is_empty())
     }
 
@@ -249,7 +258,11 @@ mod tests {
     }
 
     fn successor(advance: &Advance) -> Window {
-        Window::open(&LogState { log: Log::MAIN, head: advance.head + advance.trim, checkpoint: advance.checkpoint.clone() })
+        Window::open(&LogState {
+            log: Log::MAIN,
+            head: advance.head + advance.trim,
+            checkpoint: advance.checkpoint.clone(),
+        })
     }
 
     #[test]

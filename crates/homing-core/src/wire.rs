@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_trace_blob_answers_by_id() {
-        let record = |id: &str, fate| Record { at: 7, id: id.into(), stage: Stage::Send, fate, target: None, reason: None };
+        let record =
+            |id: &str, fate| Record { at: 7, id: id.into(), stage: Stage::Send, fate, target: None, reason: None };
         let records = [
             record("a", Fate::Delivered { provider_id: None }),
             record("b", Fate::Retried { at: 9, why: "busy".into() }),

@@ -1,15 +1,20 @@
 //! What every worker is given, and the one way to commit.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
+use bytes::Bytes;
 use homing_core::{
     clock::Clock,
-    lookup::StoreDown,
     queue::{self, Commit, Queue, Shard},
     steps::Steps,
 };
-use tokio::time::sleep;
+use tokio::{io::AsyncWriteExt, time::sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// Where a worker says whether it can do its work; the daemon shows it at `/readyz` and logs each change once.
 pub trait Status: Send + Sync {
@@ -36,17 +41,52 @@ pub struct Context {
     pub grace: Duration,
     /// How often a lease is renewed: well below a third of its length.
     pub renew: Duration,
+    /// See [`Brake`].
+    pub brake: Arc<Brake>,
+    /// See [`Cellar`].
+    pub cellar: Cellar,
 }
 
-/// Why a worker gave up a shard.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The queue said so.
-    #[error(transparent)]
-    Queue(#[from] queue::Error),
-    /// A store is down and the process stops.
-    #[error(transparent)]
-    Store(#[from] StoreDown),
+/// Holds back what makes the queue server fuller (scanners, distributors) at a mark below its limit. Senders go on:
+/// what they finish frees memory.
+#[derive(Debug)]
+pub struct Brake {
+    mark: f64,
+    last: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Brake {
+    /// Holds from `mark` on, a share of the server's limit (0.9 = 90 %).
+    pub fn new(mark: f64) -> Self {
+        Self { mark, last: Mutex::default() }
+    }
+
+    /// Is the server too full? Asked at most once a second per process; no answer counts as "no".
+    async fn holds(&self, queue: &dyn queue::Queue) -> bool {
+        let known = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, held)) = known
+            && at.elapsed() < Duration::from_secs(1)
+        {
+            return held;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let held = match queue.memory().await {
+            Ok(memory) => memory.limit > 0 && memory.used as f64 >= memory.limit as f64 * self.mark,
+            Err(_) => false,
+        };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), held));
+        held
+    }
+}
+
+/// Where dead letters go when a shard's dead list is at its bound: appended to `FOLDER/QUEUE.dead`, each after its
+/// length (four bytes, the highest first). Nothing is ever thrown away.
+#[derive(Clone, Debug)]
+pub struct Cellar {
+    /// The folder; without one the dead list grows.
+    pub folder: Option<PathBuf>,
+    /// The dead list's bound in letters.
+    pub bound: u64,
 }
 
 impl Context {
@@ -86,6 +126,56 @@ impl Context {
         }
     }
 
+    /// Waits while the queue server is too full for what grows. `false` when the process stops first.
+    ///
+    /// # Errors
+    /// The lease is lost.
+    pub async fn room(&self, shard: &mut dyn Shard) -> queue::Result<bool> {
+        const PART: &str = "queue server's memory";
+        let mut held = false;
+        while self.brake.holds(&*self.queue).await {
+            held = true;
+            self.status.not_ready(PART, "too full: scanners and distributors wait for the senders");
+            let pause = async {
+                tokio::select! {
+                    () = sleep(Duration::from_secs(1)) => {}
+                    () = self.stop.cancelled() => {}
+                }
+            };
+            self.keeping(shard, pause).await?;
+            if self.stop.is_cancelled() {
+                return Ok(false);
+            }
+        }
+        if held {
+            self.status.ready(PART);
+        }
+        Ok(true)
+    }
+
+    /// Moves the oldest dead letters to the cellar while the dead list is over its bound. A crash in between leaves
+    /// some of them in both places.
+    ///
+    /// # Errors
+    /// The lease is lost, or the queue server is unavailable.
+    pub async fn spill(&self, shard: &mut dyn Shard) -> queue::Result<()> {
+        let Some(folder) = &self.cellar.folder else { return Ok(()) };
+        let file = folder.join(format!("{}.dead", shard.name().as_str().replace('/', "_")));
+        loop {
+            let dead = self.queue.inspect(shard.name()).await?.dead;
+            let Some(over) = dead.checked_sub(self.cellar.bound).filter(|over| *over > 0) else { return Ok(()) };
+            let letters = shard.dead(usize::try_from(over.min(1_000)).unwrap_or(1_000)).await?;
+            if let Err(error) = store(&file, &letters).await {
+                warn!(queue = %shard.name(), file = %file.display(), %error, "Dead letters cannot be spilled; they stay in the list.");
+                return Ok(());
+            }
+            let mut commit = Commit { unbury: letters.len() as u64, ..Commit::default() };
+            commit.counts.add("items.unburied", i64::try_from(letters.len()).unwrap_or(i64::MAX));
+            self.commit(shard, &commit).await?;
+            warn!(queue = %shard.name(), file = %file.display(), letters = letters.len(), "Spilled dead letters: the dead list is at its bound.");
+        }
+    }
+
     /// Runs `work`, which may take long (a store is slow or down), and keeps the lease meanwhile.
     ///
     /// # Errors
@@ -109,4 +199,20 @@ impl Context {
         self.stop.cancelled().await;
         sleep(self.grace).await;
     }
+}
+
+/// Appends the letters and makes sure that they are on disk.
+async fn store(file: &Path, letters: &[Bytes]) -> std::io::Result<()> {
+    let mut block = Vec::new();
+    for letter in letters {
+        let length = u32::try_from(letter.len()).map_err(std::io::Error::other)?;
+        block.extend_from_slice(&length.to_be_bytes());
+        block.extend_from_slice(letter);
+    }
+    if let Some(folder) = file.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(file).await?;
+    file.write_all(&block).await?;
+    file.sync_all().await
 }

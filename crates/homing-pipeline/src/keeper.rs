@@ -10,10 +10,7 @@ use homing_core::{
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use crate::{
-    context::{Context, Error},
-    meter,
-};
+use crate::{context::Context, meter};
 
 /// A loop over one owned shard.
 pub trait Worker: Send {
@@ -22,7 +19,7 @@ pub trait Worker: Send {
 
     /// Works until the process stops (`Ok`: everything that was taken is committed or can be repeated) or the shard
     /// cannot be worked any more (`Err`). Dropping the future is a crash of the worker: safe, but work is repeated.
-    fn work<'a>(&'a mut self, shard: &'a mut dyn Shard) -> BoxFuture<'a, Result<(), Error>>;
+    fn work<'a>(&'a mut self, shard: &'a mut dyn Shard) -> BoxFuture<'a, queue::Result<()>>;
 }
 
 /// Keeps a worker at its shard until the process stops. While another process owns the shard this one stands by.
@@ -48,7 +45,7 @@ pub async fn keep(cx: &Context, worker: &mut dyn Worker) {
                         }
                         return;
                     }
-                    Err(Error::Queue(foreign @ queue::Error::Foreign { .. })) => {
+                    Err(foreign @ queue::Error::Foreign { .. }) => {
                         // Going on would count items as worked that somebody else took. An operator must look.
                         error!(queue = %name, error = %foreign, "The shard is stopped. Stop the other consumer, then restart.");
                         cx.status.not_ready(&part, &foreign.to_string());

@@ -13,7 +13,7 @@ use homing_core::{
     clock::Millis,
     ledger::Counts,
     lookup::StoreDown,
-    queue::{Append, Commit, Destination, MAX_ITEM, QueueName, Shard},
+    queue::{self, Append, Commit, Destination, MAX_ITEM, QueueName, Shard},
     record::{Fate, Record, Stage},
     steps::Step,
     wire::DeadLetter,
@@ -22,12 +22,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 use tracing::info;
 
-use crate::{
-    context::{Context, Error},
-    keeper::Worker,
-    lane::Shards,
-    meter,
-};
+use crate::{context::Context, keeper::Worker, lane::Shards, meter};
 
 /// What a scanner scans, and where to.
 pub struct Scanner {
@@ -86,13 +81,13 @@ impl Worker for Scanner {
         &self.seat
     }
 
-    fn work<'a>(&'a mut self, shard: &'a mut dyn Shard) -> BoxFuture<'a, Result<(), Error>> {
+    fn work<'a>(&'a mut self, shard: &'a mut dyn Shard) -> BoxFuture<'a, queue::Result<()>> {
         Box::pin(self.scan(shard))
     }
 }
 
 impl Scanner {
-    async fn scan(&self, shard: &mut dyn Shard) -> Result<(), Error> {
+    async fn scan(&self, shard: &mut dyn Shard) -> queue::Result<()> {
         let stored = shard.opened().values.iter().find(|(name, _)| name == CURSOR);
         let mut cursor = stored.map(|(_, value)| Cursor(String::from_utf8_lossy(value).into_owned()));
         if cursor.is_none() && !self.from_beginning {
@@ -106,6 +101,9 @@ impl Scanner {
             }
         }
         while !self.cx.stop.is_cancelled() {
+            if !self.cx.room(shard).await? {
+                return Ok(());
+            }
             let read = || self.source.read(cursor.as_ref(), self.page);
             let Some(page) = self.until_answered(shard, read).await? else { return Ok(()) };
             self.cx.steps.at(Step::Peeked);
@@ -135,7 +133,7 @@ impl Scanner {
         &self,
         shard: &mut dyn Shard,
         ask: impl Fn() -> BoxFuture<'b, Result<T, StoreDown>>,
-    ) -> Result<Option<T>, Error> {
+    ) -> queue::Result<Option<T>> {
         let part = format!("source {}", self.source_name);
         let mut wait = Duration::from_millis(100);
         while !self.cx.stop.is_cancelled() {
@@ -215,7 +213,14 @@ impl Scanner {
         }
         commit.counts.add("scan.received", 1);
         let id = self.id_of(&chat.id);
-        commit.records.push(Record { at: now, id, stage: Stage::Entry, fate: Fate::Received, target: None, reason: None });
+        commit.records.push(Record {
+            at: now,
+            id,
+            stage: Stage::Entry,
+            fate: Fate::Received,
+            target: None,
+            reason: None,
+        });
     }
 
     fn id_of(&self, chat: &str) -> String {

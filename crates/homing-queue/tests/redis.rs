@@ -5,10 +5,10 @@
 
 #[path = "support/contract.rs"]
 mod contract;
-#[path = "support/mod.rs"]
-mod support;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -189,7 +189,11 @@ async fn a_full_server_still_drains() {
     server.foreign_push(&q, &vec![Bytes::from(vec![b'x'; 10_000]); 300]).await;
     server.cmd::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1mb")).await;
     let queue = server.queue(LONG);
-    assert!(matches!(queue.append(&q, &items(0, 1)).await, Err(Error::Unavailable(e)) if e.to_string().contains("OOM")));
+    assert!(
+        matches!(queue.append(&q, &items(0, 1)).await, Err(Error::Unavailable(e)) if e.to_string().contains("OOM"))
+    );
+    let memory = queue.memory().await.unwrap();
+    assert!(memory.limit == 1 << 20 && memory.used > memory.limit, "{memory:?}");
     let mut held = Held::take(&*queue, &q).await;
     let seqs = held.peek().await;
     let mut commit = held.hand_over(&seqs[..100], &next);
@@ -229,8 +233,9 @@ impl OwnServer {
 
 impl Drop for OwnServer {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 

@@ -6,7 +6,7 @@ mod world;
 
 pub(crate) use company::{Company, Fate};
 pub(crate) use process::{Process, free_port};
-pub(crate) use world::{Simulated, World};
+pub(crate) use world::World;
 
 /// A variable that `scripts/test` sets.
 pub(crate) fn variable(name: &str) -> String {

@@ -98,7 +98,10 @@ impl World {
     /// `--config` arguments of every binary.
     pub(crate) fn config(&self) -> Vec<String> {
         let more = self.dir.path().join("more.toml");
-        [Path::new(HIGO), &self.overlay, &more].iter().flat_map(|p| ["--config".to_owned(), p.display().to_string()]).collect()
+        [Path::new(HIGO), &self.overlay, &more]
+            .iter()
+            .flat_map(|p| ["--config".to_owned(), p.display().to_string()])
+            .collect()
     }
 
     /// Starts a daemon: `scanner`, `distributor`, `sender`.
@@ -129,7 +132,12 @@ impl World {
         let port = self.redis_port.to_string();
         let args = [&script, "127.0.0.1", &port, list, &count.to_string(), &first.to_string()];
         let out = Command::new(variable("HOMING_TEST_PHP")).args(args).output().unwrap();
-        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
 
     /// Python inserts chats of groups 1 to `groups`, all with the same `createAt`: so many seconds ago.
@@ -140,7 +148,12 @@ impl World {
         let (count, groups, at) = (count.to_string(), groups.to_string(), (now - age).to_string());
         let args = [&script, &self.mongo_url, &self.mongo_database, "chats", &count, &groups, "--at", &at];
         let out = Command::new(python).args(args).output().unwrap();
-        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
 
     /// RPUSH by hand.
@@ -164,8 +177,12 @@ impl World {
                 redis::cmd("HGETALL").arg(format!("{{{queue}}}:ledger")).query_async(&mut redis).await.unwrap();
             ledger.sort();
             let fields = ["head:main", "done:main", "head:retry", "commit", "epoch"];
-            let marks: Vec<Option<Vec<u8>>> =
-                redis::cmd("HMGET").arg(format!("{{{queue}}}:state")).arg(&fields).query_async(&mut redis).await.unwrap();
+            let marks: Vec<Option<Vec<u8>>> = redis::cmd("HMGET")
+                .arg(format!("{{{queue}}}:state"))
+                .arg(&fields)
+                .query_async(&mut redis)
+                .await
+                .unwrap();
             let length: u64 = redis::cmd("LLEN").arg(queue).query_async(&mut redis).await.unwrap();
             state.push(format!("{queue}: {ledger:?} {marks:?} {length}"));
         }

@@ -14,20 +14,14 @@ use homing_core::{
     catalogue::Catalogue,
     event::Map,
     lookup::Lookup,
-    queue::{Commit, Log, QueueName, Seq, Shard},
+    queue::{self, Commit, Log, QueueName, Seq, Shard},
     rules::Rule,
     steps::Step,
     window::{Limits, Window},
 };
 use tokio::time::sleep;
 
-use crate::{
-    context::{Context, Error},
-    keeper::Worker,
-    lane::Shards,
-    meter,
-    scanner::describe,
-};
+use crate::{context::Context, keeper::Worker, lane::Shards, meter, scanner::describe};
 
 /// What a lane's distributors know; shared by its shards.
 pub struct Lane {
@@ -72,7 +66,7 @@ impl Worker for Distributor {
         &self.queue
     }
 
-    fn work<'a>(&'a mut self, shard: &'a mut dyn Shard) -> BoxFuture<'a, Result<(), Error>> {
+    fn work<'a>(&'a mut self, shard: &'a mut dyn Shard) -> BoxFuture<'a, queue::Result<()>> {
         Box::pin(self.distribute(shard))
     }
 }
@@ -81,7 +75,7 @@ impl Worker for Distributor {
 type Place = (usize, Seq);
 
 impl Distributor {
-    async fn distribute(&self, shard: &mut dyn Shard) -> Result<(), Error> {
+    async fn distribute(&self, shard: &mut dyn Shard) -> queue::Result<()> {
         let opened = shard.opened().clone();
         let mut windows: Vec<Window> =
             opened.logs.iter().filter(|l| l.log == Log::MAIN || l.log == Log::RETRY).map(Window::open).collect();
@@ -91,6 +85,9 @@ impl Distributor {
         // Something at the head kills its owners: one item at a time shows which it is.
         let mut careful = opened.suspicion >= intake::CAREFUL;
         while !self.cx.stop.is_cancelled() {
+            if !self.cx.room(shard).await? {
+                return Ok(());
+            }
             if next_due.is_some_and(|due| due <= self.cx.clock.now()) {
                 let promoted = self.promote(shard).await?;
                 next_due = promoted.next_due;
@@ -129,6 +126,9 @@ impl Distributor {
             self.cx.commit(shard, &commit).await?;
             self.cx.steps.at(Step::Committed);
             meter::committed("entry", places.len());
+            if !commit.bury.is_empty() {
+                self.cx.spill(shard).await?;
+            }
             for advance in &commit.advance {
                 if let Some(window) = windows.iter_mut().find(|w| *w.log() == advance.log) {
                     window.applied(advance);
@@ -142,7 +142,7 @@ impl Distributor {
         Ok(())
     }
 
-    async fn promote(&self, shard: &mut dyn Shard) -> Result<homing_core::queue::Promoted, Error> {
+    async fn promote(&self, shard: &mut dyn Shard) -> queue::Result<queue::Promoted> {
         let promoted = shard.promote(self.cx.clock.now()).await?;
         if promoted.moved > 0 {
             self.cx.steps.at(Step::Promoted);
@@ -152,7 +152,7 @@ impl Distributor {
 
     /// Decides a batch; while a store is down it waits and asks again, so that an outage becomes neither silence nor
     /// spam. `None` when the process stops first.
-    async fn until_decided(&self, shard: &mut dyn Shard, batch: intake::Batch) -> Result<Option<Commit>, Error> {
+    async fn until_decided(&self, shard: &mut dyn Shard, batch: intake::Batch) -> queue::Result<Option<Commit>> {
         let part = format!("lookups of {}", self.lane.name);
         let mut wait = Duration::from_millis(100);
         while !self.cx.stop.is_cancelled() {
@@ -178,8 +178,14 @@ impl Distributor {
 
     /// Waits for a producer, for due work, or to be stopped. A look every second covers a wake-up that was lost with
     /// its connection.
-    async fn wait(&self, shard: &mut dyn Shard, wake: &tokio::sync::Notify, next_due: Option<i64>) -> Result<(), Error> {
-        let until_due = next_due.map(|due| Duration::from_millis(u64::try_from(due - self.cx.clock.now()).unwrap_or(0)));
+    async fn wait(
+        &self,
+        shard: &mut dyn Shard,
+        wake: &tokio::sync::Notify,
+        next_due: Option<i64>,
+    ) -> queue::Result<()> {
+        let until_due =
+            next_due.map(|due| Duration::from_millis(u64::try_from(due - self.cx.clock.now()).unwrap_or(0)));
         let pause = until_due.unwrap_or(Duration::MAX).min(Duration::from_secs(1));
         let quiet = async {
             tokio::select! {

@@ -111,7 +111,7 @@ impl Desk {
     }
 
     /// Lists to peek at: where from and how much. A list of a paused app is left alone.
-    pub(super) fn to_peek(&mut self, now: Instant) -> Vec<(Log, Seq, Budget)> {
+    pub(super) fn places(&self, now: Instant) -> Vec<(Log, Seq, Budget)> {
         let careful = self.suspicion >= CAREFUL;
         let mut limits = self.options.limits;
         if careful {
@@ -489,7 +489,8 @@ impl Desk {
         for append in &commit.append {
             if let Destination::Own(log) = &append.to {
                 if !self.windows.iter().any(|w| w.log() == log) {
-                    let state = homing_core::queue::LogState { log: log.clone(), head: 0, checkpoint: Default::default() };
+                    let state =
+                        homing_core::queue::LogState { log: log.clone(), head: 0, checkpoint: Default::default() };
                     self.windows.push(Window::open(&state));
                 }
                 self.unread.insert(log.clone());

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use homing_core::{
     channel::Channel,
     lookup::Lookup,
-    queue::{Commit, QueueName, Shard},
+    queue::{self, Commit, QueueName, Shard},
     retry::Backoff,
     steps::Step,
     window::Limits,
@@ -25,11 +25,7 @@ use homing_core::{
 use tokio::{sync::mpsc, task::JoinSet};
 
 use self::{call::Finished, desk::Desk};
-use crate::{
-    context::{Context, Error},
-    keeper::Worker,
-    meter,
-};
+use crate::{context::Context, keeper::Worker, meter};
 
 /// Settings of a sender.
 #[derive(Clone, Debug)]
@@ -90,13 +86,13 @@ impl Worker for Sender {
         &self.queue
     }
 
-    fn work<'a>(&'a mut self, shard: &'a mut dyn Shard) -> BoxFuture<'a, Result<(), Error>> {
+    fn work<'a>(&'a mut self, shard: &'a mut dyn Shard) -> BoxFuture<'a, queue::Result<()>> {
         Box::pin(self.send(shard))
     }
 }
 
 impl Sender {
-    async fn send(&self, shard: &mut dyn Shard) -> Result<(), Error> {
+    async fn send(&self, shard: &mut dyn Shard) -> queue::Result<()> {
         let wake = shard.wake();
         let mut desk = Desk::open(&self.queue, shard.opened(), self.options.clone());
         let (tx, mut rx) = mpsc::unbounded_channel::<Finished>();
@@ -120,13 +116,13 @@ impl Sender {
                     return Ok(());
                 }
             } else {
-                if desk.promotion_due(self.cx.clock.now()) {
-                    if let Some(promoted) = self.tolerate(shard.promote(self.cx.clock.now()).await).await? {
-                        if promoted.moved > 0 {
-                            self.cx.steps.at(Step::Promoted);
-                        }
-                        desk.promoted(promoted);
+                if desk.promotion_due(self.cx.clock.now())
+                    && let Some(promoted) = self.tolerate(shard.promote(self.cx.clock.now()).await).await?
+                {
+                    if promoted.moved > 0 {
+                        self.cx.steps.at(Step::Promoted);
                     }
+                    desk.promoted(promoted);
                 }
                 if look || desk.own_lists_wait(Instant::now()) {
                     look = self.peek(shard, &mut desk).await?;
@@ -169,9 +165,9 @@ impl Sender {
     }
 
     /// Reads what fits from every list that may have something; answers whether there may be more.
-    async fn peek(&self, shard: &mut dyn Shard, desk: &mut Desk) -> Result<bool, Error> {
+    async fn peek(&self, shard: &mut dyn Shard, desk: &mut Desk) -> queue::Result<bool> {
         let mut more = false;
-        for place in desk.to_peek(Instant::now()) {
+        for place in desk.places(Instant::now()) {
             let (log, from, budget) = place;
             let Some(items) = self.tolerate(shard.peek(&log, from, budget).await).await? else { return Ok(true) };
             more |= items.len() >= budget.items;
@@ -183,34 +179,37 @@ impl Sender {
         Ok(more && desk.hungry())
     }
 
-    async fn checkpoint(&self, shard: &mut dyn Shard, desk: &mut Desk) -> Result<(), Error> {
+    async fn checkpoint(&self, shard: &mut dyn Shard, desk: &mut Desk) -> queue::Result<()> {
         let Some(commit): Option<Commit> = desk.take_commit() else { return Ok(()) };
         self.cx.steps.at(Step::Decided);
         self.cx.commit(shard, &commit).await?;
         self.cx.steps.at(Step::Committed);
         meter::committed("send", usize::try_from(commit.counts.get("items.done")).unwrap_or(0));
         desk.committed(&commit);
+        if !commit.bury.is_empty() {
+            self.tolerate(self.cx.spill(shard).await).await?;
+        }
         Ok(())
     }
 
-    async fn renew(&self, shard: &mut dyn Shard) -> Result<(), Error> {
+    async fn renew(&self, shard: &mut dyn Shard) -> queue::Result<()> {
         self.tolerate(shard.renew().await).await.map(|_| ())
     }
 
     /// An outage of the queue server must not cut the calls that are under way: their answers are still worth having.
     /// `None` while it lasts; it is over when the lease is found to be lost or a call succeeds again.
-    async fn tolerate<T>(&self, answer: homing_core::queue::Result<T>) -> Result<Option<T>, Error> {
+    async fn tolerate<T>(&self, answer: queue::Result<T>) -> queue::Result<Option<T>> {
         match answer {
             Ok(answer) => {
                 self.cx.status.ready(self.queue.as_str());
                 Ok(Some(answer))
             }
-            Err(error @ homing_core::queue::Error::Unavailable(_)) => {
+            Err(error @ queue::Error::Unavailable(_)) => {
                 self.cx.status.not_ready(self.queue.as_str(), &error.to_string());
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 }

@@ -1,10 +1,6 @@
 //! What follows from a provider's answer. Pure: times and randomness are handed in.
 
-use homing_core::{
-    channel::Outcome,
-    clock::Millis,
-    record::Fate,
-};
+use homing_core::{channel::Outcome, clock::Millis, record::Fate};
 
 use super::{Options, call::Settled, desk::Job};
 
@@ -14,11 +10,7 @@ pub(super) enum Verdict {
     /// It has an end.
     End(Fate),
     /// It is tried again at a time; `counts` = this try counts against the bound of attempts.
-    Again {
-        due: Millis,
-        counts: bool,
-        corrected: bool,
-    },
+    Again { due: Millis, counts: bool, corrected: bool },
     /// It waits until its app works again; for how long the app is paused, the desk decides.
     Park,
 }

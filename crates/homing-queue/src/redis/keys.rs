@@ -27,7 +27,8 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new(queue: &QueueName) -> Self {
         let list = queue.as_str().to_owned();
-        let tagged = list.split_once('{').and_then(|(_, rest)| rest.split_once('}')).is_some_and(|(tag, _)| !tag.is_empty());
+        let tagged =
+            list.split_once('{').and_then(|(_, rest)| rest.split_once('}')).is_some_and(|(tag, _)| !tag.is_empty());
         let base = if tagged { list.clone() } else { format!("{{{list}}}") };
         Self { list, base }
     }

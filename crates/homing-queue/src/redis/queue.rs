@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use homing_core::{
-    queue::{Error, Log, LogDepth, MAX_ITEM, Opened, Queue, QueueName, Result, Shard, Snapshot},
+    queue::{Error, Log, LogDepth, MAX_ITEM, Memory, Opened, Queue, QueueName, Result, Shard, Snapshot},
     record::Record,
     wire,
 };
@@ -111,7 +111,11 @@ impl RedisQueue {
         // Twice at most: the first answer may name a token that we may replace.
         loop {
             let mut cmd = self.scripts.acquire.call(5);
-            cmd.arg(keys.own()).arg(keys.state()).arg(keys.delayed()).arg(keys.log(&Log::MAIN)).arg(keys.log(&Log::RETRY));
+            cmd.arg(keys.own())
+                .arg(keys.state())
+                .arg(keys.delayed())
+                .arg(keys.log(&Log::MAIN))
+                .arg(keys.log(&Log::RETRY));
             cmd.arg(&suffix).arg(self.options.lease.as_millis()).arg(&replace).arg(format!("{:016x}", random()));
             cmd.arg(if alive { "1" } else { "0" });
             let asked = Instant::now();
@@ -140,7 +144,8 @@ impl RedisQueue {
                 return Err(unexpected("acquire", &Value::Array(answer)));
             };
             let state: HashMap<String, Vec<u8>> = pairs(state.to_vec()).into_iter().collect();
-            let named = |field: &str| state.get(field).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
+            let named =
+                |field: &str| state.get(field).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
             let opened = Opened {
                 epoch: u64::try_from(number(third).unwrap_or(0)).unwrap_or(0),
                 first_epoch: named("first_epoch").parse().unwrap_or(0),
@@ -191,7 +196,8 @@ impl RedisQueue {
         let mut connection = self.shared().await?;
         let mut fields = redis::cmd("HKEYS");
         fields.arg(keys.state());
-        let fields = connection.req_packed_command(&fields).await.and_then(Value::extract_error).map_err(unavailable)?;
+        let fields =
+            connection.req_packed_command(&fields).await.and_then(Value::extract_error).map_err(unavailable)?;
         let mut logs = vec![Log::MAIN, Log::RETRY];
         for field in array("HKEYS", fields)? {
             if let Some(name) = text(&field).strip_prefix("head:") {
@@ -237,6 +243,22 @@ impl RedisQueue {
         })
     }
 
+    async fn ask_memory(&self) -> Result<Memory> {
+        let mut connection = self.shared().await?;
+        let mut cmd = redis::cmd("INFO");
+        cmd.arg("memory");
+        let answer = connection.req_packed_command(&cmd).await.and_then(Value::extract_error).map_err(unavailable)?;
+        let info = match &answer {
+            Value::VerbatimString { text, .. } => text.clone(),
+            other => text(other),
+        };
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+        };
+        Ok(Memory { used: field("used_memory"), limit: field("maxmemory") })
+    }
+
     async fn search(&self, shard: &QueueName, id: &str) -> Result<Vec<Record>> {
         /// Entries per read.
         const PAGE: usize = 200;
@@ -280,6 +302,10 @@ impl Queue for RedisQueue {
 
     fn inspect<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Snapshot>> {
         Box::pin(self.look(shard))
+    }
+
+    fn memory(&self) -> BoxFuture<'_, Result<Memory>> {
+        Box::pin(self.ask_memory())
     }
 
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>> {

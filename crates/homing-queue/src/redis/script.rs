@@ -23,15 +23,18 @@ impl Script {
 
     /// Runs a command made by [`Script::call`].
     pub(crate) async fn run(&self, cmd: &Cmd, on: &mut (impl ConnectionLike + Send)) -> RedisResult<Value> {
-        match on.req_packed_command(cmd).await.and_then(Value::extract_error) {
-            Err(error) if is_unknown_script(&error) => {
-                let mut load = redis::cmd("SCRIPT");
-                load.arg("LOAD").arg(self.code);
-                on.req_packed_command(&load).await.and_then(Value::extract_error)?;
-                on.req_packed_command(cmd).await.and_then(Value::extract_error)
+        // Somebody may flush the scripts again in between; a few times are enough for everybody but a vandal.
+        for _ in 0..3 {
+            match on.req_packed_command(cmd).await.and_then(Value::extract_error) {
+                Err(error) if is_unknown_script(&error) => {
+                    let mut load = redis::cmd("SCRIPT");
+                    load.arg("LOAD").arg(self.code);
+                    on.req_packed_command(&load).await.and_then(Value::extract_error)?;
+                }
+                answer => return answer,
             }
-            answer => answer,
         }
+        on.req_packed_command(cmd).await.and_then(Value::extract_error)
     }
 }
 

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use homing_core::{
     clock::Millis,
-    queue::{Budget, Commit, Destination, Error, Item, Log, LogState, MAX_ITEM, Opened, Promoted, QueueName, Result, Seq, Shard},
+    queue::{
+        Budget, Commit, Destination, Error, Item, Log, LogState, MAX_ITEM, Opened, Promoted, QueueName, Result, Seq,
+        Shard,
+    },
     wire,
 };
 use redis::{Cmd, Value};
@@ -59,7 +62,20 @@ impl RedisShard {
     ) -> Self {
         let heads = opened.logs.iter().map(|l| (l.log.clone(), l.head)).collect();
         let deadline = asked + usable(&options);
-        Self { name, keys, link, scripts, options, abandoned, token, opened, deadline, heads, commits: 0, released: false }
+        Self {
+            name,
+            keys,
+            link,
+            scripts,
+            options,
+            abandoned,
+            token,
+            opened,
+            deadline,
+            heads,
+            commits: 0,
+            released: false,
+        }
     }
 
     fn head(&self, log: &Log) -> Seq {
@@ -117,7 +133,7 @@ impl RedisShard {
             member.extend_from_slice(&delayed.body);
             cmd.arg(delayed.due).arg(member);
         }
-        cmd.arg(commit.bury.len());
+        cmd.arg(commit.unbury).arg(commit.bury.len());
         for letter in &commit.bury {
             cmd.arg(letter.as_ref());
         }
@@ -184,9 +200,16 @@ impl RedisShard {
 
     async fn do_peek(&mut self, log: &Log, from: Seq, budget: Budget) -> Result<Vec<Item>> {
         let head = self.head(log);
-        let index = from.checked_sub(head).ok_or_else(|| unavailable(format!("peek at {from}, before the head {head}")))?;
+        let index =
+            from.checked_sub(head).ok_or_else(|| unavailable(format!("peek at {from}, before the head {head}")))?;
+        let bodies = self.read(self.keys.log(log), index, budget).await?;
+        Ok((from..).zip(bodies).map(|(seq, body)| Item { seq, body }).collect())
+    }
+
+    /// Reads a list of the shard, fenced.
+    async fn read(&mut self, list: String, index: u64, budget: Budget) -> Result<Vec<Bytes>> {
         let mut cmd = self.scripts.peek.call(2);
-        cmd.arg(self.keys.own()).arg(self.keys.log(log));
+        cmd.arg(self.keys.own()).arg(list);
         cmd.arg(&self.token).arg(index).arg(budget.items.max(1)).arg(budget.bytes.max(1));
         let answer = self.link.run(&self.scripts.peek, &cmd).await.map_err(unavailable)?;
         let mut answer = array("peek", answer)?.into_iter();
@@ -195,12 +218,15 @@ impl RedisShard {
             Some(-1) => return Err(self.fenced()),
             _ => return Err(unavailable("unexpected answer to peek")),
         }
-        let mut items = Vec::with_capacity(answer.len());
-        for (seq, body) in (from..).zip(answer) {
-            let Value::BulkString(body) = body else { return Err(unexpected("peek", &body)) };
-            items.push(Item { seq, body: body.into() });
-        }
-        Ok(items)
+        let bytes = |value| match value {
+            Value::BulkString(body) => Ok(Bytes::from(body)),
+            other => Err(unexpected("peek", &other)),
+        };
+        answer.map(bytes).collect()
+    }
+
+    async fn do_dead(&mut self, n: usize) -> Result<Vec<Bytes>> {
+        self.read(self.keys.dead(), 0, Budget { items: n, bytes: 8 << 20 }).await
     }
 
     async fn do_promote(&mut self, now: Millis) -> Result<Promoted> {
@@ -263,6 +289,10 @@ impl Shard for RedisShard {
 
     fn commit<'a>(&'a mut self, commit: &'a Commit) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.do_commit(commit))
+    }
+
+    fn dead(&mut self, n: usize) -> BoxFuture<'_, Result<Vec<Bytes>>> {
+        Box::pin(self.do_dead(n))
     }
 
     fn promote(&mut self, now: Millis) -> BoxFuture<'_, Result<Promoted>> {

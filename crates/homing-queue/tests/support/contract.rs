@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use homing_core::{
-    queue::{Append, Commit, Delayed, Destination, Error, Log, MAX_ITEM, QueueName, Budget},
+    queue::{Append, Budget, Commit, Delayed, Destination, Error, Log, MAX_ITEM, QueueName},
     record::{Fate, Record, Stage},
 };
 
@@ -194,7 +194,8 @@ pub async fn delayed_work_comes_back_when_due_and_equal_bodies_do_not_merge(b: &
     let same = Delayed { due: 1_000, body: Bytes::from_static(b"same:body") };
     let commit = Commit { delay: vec![same.clone(), same.clone()], ..Commit::default() };
     held.commit(&commit).await;
-    let commit = Commit { delay: vec![same, Delayed { due: 2_000, body: Bytes::from_static(b"other") }], ..Commit::default() };
+    let commit =
+        Commit { delay: vec![same, Delayed { due: 2_000, body: Bytes::from_static(b"other") }], ..Commit::default() };
     held.commit(&commit).await;
     let early = held.shard.promote(999).await.unwrap();
     assert_eq!((early.moved, early.next_due), (0, Some(1_000)));
@@ -230,7 +231,8 @@ pub async fn own_lists_are_logs_of_their_own(b: &dyn Backend) {
     let (queue, q) = (b.queue(LONG), fresh("own"));
     let mut held = Held::take(&*queue, &q).await;
     let wait = Log::wait("higo");
-    let park = Append { to: Destination::Own(wait.clone()), items: items(0, 3), high_water: 0, counts: Default::default() };
+    let park =
+        Append { to: Destination::Own(wait.clone()), items: items(0, 3), high_water: 0, counts: Default::default() };
     held.commit(&Commit { append: vec![park], ..Commit::default() }).await;
     let parked = held.shard.peek(&wait, 0, ALL).await.unwrap();
     assert_eq!(parked.len(), 3);
@@ -271,6 +273,10 @@ pub async fn dead_letters_and_values_stay(b: &dyn Backend) {
     let values = held.shard.opened().values.clone();
     assert_eq!(values, [("cursor".to_owned(), Bytes::from_static(b"\x00\xffbinary"))]);
     assert_eq!(queue.inspect(&q).await.unwrap().dead, 2);
+    let mut held = held;
+    assert_eq!(held.shard.dead(10).await.unwrap(), items(0, 2));
+    held.commit(&Commit { unbury: 1, ..Commit::default() }).await;
+    assert_eq!(held.shard.dead(10).await.unwrap(), items(1, 1));
 }
 
 pub async fn a_producers_push_wakes_the_owner(b: &dyn Backend) {

@@ -3,7 +3,7 @@
 -- ARGV 1 token, 2 ttl (ms), 3 this commit's number in the lease, 4 largest number of trace entries, then
 --   count of advances, each: log, expected head, length and beginning of the head item, trim, checkpoint, finished
 --   count of appends, each: high water (0 = none), count of items, items, count of fields, {field, n}
---   count of delays, each: due, member      count of dead letters, letters
+--   count of delays, each: due, member      count of dead letters that leave      count of dead letters, letters
 --   count of fields, {field, n}             count of values, {name, value}          trace blob or ''
 -- answers 0 done, 1 done before, {-1} fenced, {-2, i} foreign, {-3, i} full, {-4} rolled back
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
@@ -94,8 +94,11 @@ for _ = 1, delays do
   redis.call('ZADD', KEYS[3], ARGV[at], ARGV[at + 1])
   at = at + 2
 end
-local letters = tonumber(ARGV[at])
-at = at + 1
+if ARGV[at] ~= '0' then
+  redis.call('LTRIM', KEYS[4], ARGV[at], -1)
+end
+local letters = tonumber(ARGV[at + 1])
+at = at + 2
 push(KEYS[4], letters)
 count_in(KEYS[5])
 local values = tonumber(ARGV[at])
