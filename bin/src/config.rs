@@ -74,8 +74,10 @@ pub struct Redis {
     /// Wait for an answer.
     #[serde(with = "duration")]
     pub timeout: Duration,
-    /// Bound of a shard's trace.
+    /// Bound of a shard's trace in commits.
     pub trace_entries: u64,
+    /// Bound of a shard's trace in bytes.
+    pub trace_bytes: u64,
     /// Share of the server's `maxmemory` at which scanners and distributors wait.
     pub brake: f64,
     /// Bound of a shard's dead list.

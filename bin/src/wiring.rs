@@ -71,6 +71,7 @@ pub fn queue(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
         margin: redis.margin,
         timeout: redis.timeout,
         trace_entries: redis.trace_entries,
+        trace_bytes: redis.trace_bytes,
     };
     Ok(Arc::new(RedisQueue::new(redis.url.expose_secret(), options).context("redis.url")?))
 }

@@ -30,6 +30,19 @@ pub enum Audience {
     GroupOwner(String),
 }
 
+/// Most users that one event may name.
+pub const MAX_USERS: usize = 5_000;
+
+impl Audience {
+    /// How many recipients it has at most.
+    pub fn recipients(&self) -> usize {
+        match self {
+            Self::Users(users) => users.len(),
+            Self::GroupOwner(_) => 1,
+        }
+    }
+}
+
 /// A type as the producer wrote it; the [catalogue](crate::catalogue) knows what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -171,6 +184,12 @@ fn audience(item: &Value, map: &Map) -> Result<Audience, Invalid> {
         // A PHP array that lost an element arrives as a map.
         if !matches!(users, Value::List(_) | Value::Map(_)) {
             return Err(Invalid::new("to.users", format!("expected a list, found {}", kind_of(users))));
+        }
+        if users.values().count() > MAX_USERS {
+            return Err(Invalid::new(
+                "to.users",
+                format!("expected at most {MAX_USERS} users, found {}", users.values().count()),
+            ));
         }
         let id = |(i, user): (usize, &Value)| {
             let field = format!("to.users.{i}");

@@ -13,6 +13,15 @@ pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test, which starts the servers"))
 }
 
+/// Waits until `done` says so.
+pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let since = std::time::Instant::now();
+    while !done().await {
+        assert!(since.elapsed() < std::time::Duration::from_secs(30), "not within 30 s: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 /// A number that no other test has.
 pub(crate) fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};

@@ -60,6 +60,10 @@ impl Process {
         format!("http://{}", ready["admin"].as_str().unwrap())
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

@@ -22,10 +22,11 @@ pub(crate) struct World {
     pub(crate) mongo_url: String,
     pub(crate) mongo_database: String,
     pub(crate) simulator_url: String,
+    pub(crate) mysql_url: String,
     overlay: PathBuf,
     http: reqwest::Client,
     _simulator: Process,
-    _redis: Process,
+    redis: Option<Process>,
 }
 
 /// What the simulator got.
@@ -82,9 +83,10 @@ impl World {
             mongo_url,
             mongo_database,
             simulator_url,
+            mysql_url,
             http,
             _simulator: simulator,
-            _redis: redis,
+            redis: Some(redis),
             dir,
         };
         let patience = Instant::now();
@@ -168,6 +170,22 @@ impl World {
         redis::Client::open(self.redis_url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap()
     }
 
+    /// kill -9 of redis-server.
+    pub(crate) fn kill_redis(&mut self) {
+        self.redis.take().unwrap().kill();
+    }
+
+    /// Starts redis-server again, on the same port and files.
+    pub(crate) async fn start_redis(&mut self) {
+        self.redis = Some(start_redis(self.dir.path(), self.redis_port).await);
+    }
+
+    /// Runs SQL in the company's database; answers the rows, columns separated by tabs.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        let (server, name) = self.mysql_url.rsplit_once('/').unwrap();
+        mysql(server, &format!("USE {name}; {sql}"))
+    }
+
     /// Everything that commits of the system lane's shards write, but for owners and leases.
     pub(crate) async fn shard_state(&self) -> Vec<String> {
         let mut redis = self.redis().await;
@@ -224,12 +242,17 @@ impl World {
         }
     }
 
+    /// The ledger as it is now.
+    pub(crate) fn ledger(&self) -> Value {
+        let (_, text) = self.homing(&["ledger", "--json"]);
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
     /// Waits until the ledger shows nothing waiting and the whole of `events` in every line of `lanes`.
     pub(crate) async fn settled(&self, lanes: &[(&str, u64)], patience: Duration) -> Value {
         let since = Instant::now();
         loop {
-            let (_, text) = self.homing(&["ledger", "--json"]);
-            let ledger: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            let ledger = self.ledger();
             let done = lanes.iter().all(|(lane, events)| {
                 let lines = &ledger["lanes"][lane];
                 lines["entry"]["in"] == *events
@@ -260,21 +283,27 @@ async fn start_redis(dir: &Path, port: u16) -> Process {
 /// A database of its own; answers its URL.
 fn fill_mysql(name: &str) -> String {
     let url = variable("HOMING_TEST_MYSQL_URL");
-    let rest = url.strip_prefix("mysql://").unwrap();
-    let (login, place) = rest.split_once('@').unwrap();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    mysql(server, &format!("CREATE DATABASE {name}; USE {name};\n{}", Company::sql()));
+    format!("{server}/{name}")
+}
+
+/// Runs SQL on a server (`mysql://user:password@host:port`).
+fn mysql(server: &str, sql: &str) -> String {
+    let (login, place) = server.strip_prefix("mysql://").unwrap().split_once('@').unwrap();
     let (user, password) = login.split_once(':').unwrap();
-    let (host, _) = place.split_once('/').unwrap();
-    let (host, port) = host.split_once(':').unwrap();
+    let (host, port) = place.split_once(':').unwrap();
     let mut client = Command::new("mariadb")
-        .args(["--no-defaults", "-h", host, "-P", port, "-u", user, "--protocol=tcp"])
+        .args(["--no-defaults", "-h", host, "-P", port, "-u", user, "--protocol=tcp", "--batch", "--skip-column-names"])
         .env("MYSQL_PWD", password)
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let sql = format!("CREATE DATABASE {name}; USE {name};\n{}", Company::sql());
     client.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
-    assert!(client.wait().unwrap().success());
-    format!("mysql://{login}@{host}:{port}/{name}")
+    let out = client.wait_with_output().unwrap();
+    assert!(out.status.success(), "{sql}");
+    String::from_utf8(out.stdout).unwrap()
 }
 
 /// The MongoDB URL with a database of its own.

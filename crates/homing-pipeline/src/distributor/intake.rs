@@ -42,7 +42,17 @@ pub(super) struct Batch {
     pub(super) own: i64,
 }
 
-/// Reads the items at `places`.
+/// A batch ends with the event that brings it to so many recipients: what is looked up and committed at once is bounded.
+const RECIPIENTS: usize = 5_000;
+
+impl Batch {
+    /// How many items it took.
+    pub(super) fn items(&self) -> usize {
+        usize::try_from(self.main + self.own).unwrap_or(0)
+    }
+}
+
+/// Reads the items at `places`, from the first on, as many as fit a batch.
 pub(super) fn read(
     lane: &Lane,
     opened: &Opened,
@@ -52,7 +62,11 @@ pub(super) fn read(
     now: Millis,
 ) -> Batch {
     let mut batch = Batch { queue: queue.to_string(), ..Batch::default() };
+    let mut recipients = 0;
     for (i, seq) in places {
+        if recipients >= RECIPIENTS {
+            break;
+        }
         let Some(window) = windows.get(*i) else { continue };
         let Some(item) = window.body(*seq) else { continue };
         let returned = *window.log() != Log::MAIN;
@@ -89,6 +103,7 @@ pub(super) fn read(
         };
         match event {
             Ok(event) => {
+                recipients += event.to.recipients();
                 let id = event.id.clone().unwrap_or(id);
                 batch.entries.push(Entry { id, event, first_at, returned, body, seq: *seq });
             }

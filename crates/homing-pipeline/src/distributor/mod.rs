@@ -82,6 +82,8 @@ impl Distributor {
         let wake = shard.wake();
         let mut next_due = opened.next_due;
         let mut retry_has_items = true;
+        // Peeked and not worked yet.
+        let mut places: Vec<Place> = Vec::new();
         // Something at the head kills its owners: one item at a time shows which it is.
         let mut careful = opened.suspicion >= intake::CAREFUL;
         while !self.cx.stop.is_cancelled() {
@@ -94,8 +96,11 @@ impl Distributor {
                 retry_has_items |= promoted.moved > 0;
             }
             let limits = Limits { items: if careful { 1 } else { self.lane.batch }, bytes: 4 << 20 };
-            let mut places: Vec<Place> = Vec::new();
             for (i, window) in windows.iter_mut().enumerate() {
+                // What a batch of many recipients left over comes first.
+                if !places.is_empty() {
+                    break;
+                }
                 if *window.log() == Log::RETRY && !retry_has_items {
                     continue;
                 }
@@ -105,9 +110,6 @@ impl Distributor {
                     retry_has_items = !items.is_empty();
                 }
                 places.extend(window.accept(items).into_iter().map(|seq| (i, seq)));
-                if careful && !places.is_empty() {
-                    break;
-                }
             }
             if places.is_empty() && windows.iter().all(|w| w.advance().is_none()) {
                 self.wait(shard, &wake, next_due).await?;
@@ -115,20 +117,18 @@ impl Distributor {
             }
             self.cx.steps.at(Step::Peeked);
             let batch = intake::read(&self.lane, &opened, &self.queue, &windows, &places, self.cx.clock.now());
+            let taken = batch.items();
             let Some(mut commit) = self.until_decided(shard, batch).await? else { return Ok(()) };
-            for (i, seq) in &places {
-                if let Some(window) = windows.get_mut(*i) {
-                    window.finish(*seq);
+            for (i, seq) in places.drain(..taken.min(places.len())) {
+                if let Some(window) = windows.get_mut(i) {
+                    window.finish(seq);
                 }
             }
             commit.advance = windows.iter().filter_map(Window::advance).collect();
             self.cx.steps.at(Step::Decided);
             self.cx.commit(shard, &commit).await?;
             self.cx.steps.at(Step::Committed);
-            meter::committed("entry", places.len());
-            if !commit.bury.is_empty() {
-                self.cx.spill(shard).await?;
-            }
+            meter::committed("entry", taken);
             for advance in &commit.advance {
                 if let Some(window) = windows.iter_mut().find(|w| *w.log() == advance.log) {
                     window.applied(advance);
@@ -136,6 +136,9 @@ impl Distributor {
             }
             if let Some(due) = commit.delay.iter().map(|d| d.due).min() {
                 next_due = Some(next_due.map_or(due, |known| known.min(due)));
+            }
+            if !commit.bury.is_empty() {
+                self.cx.spill(shard).await?;
             }
             careful = false;
         }

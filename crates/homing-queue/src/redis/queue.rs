@@ -41,6 +41,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Bound of a shard's trace in entries (one per commit).
     pub trace_entries: u64,
+    /// Bound of a shard's trace in bytes, about: entries are trimmed by the mean size of the latest ones.
+    pub trace_bytes: u64,
 }
 
 impl Default for Options {
@@ -50,6 +52,7 @@ impl Default for Options {
             margin: Duration::from_secs(3),
             timeout: Duration::from_secs(2),
             trace_entries: 20_000,
+            trace_bytes: 64 << 20,
         }
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct RedisShard {
     heads: HashMap<Log, Seq>,
     /// Number of the last confirmed commit of this lease.
     commits: u64,
+    /// Mean size of a trace entry in bytes.
+    trace_mean: u64,
     released: bool,
 }
 
@@ -74,6 +76,7 @@ impl RedisShard {
             deadline,
             heads,
             commits: 0,
+            trace_mean: 0,
             released: false,
         }
     }
@@ -87,7 +90,9 @@ impl RedisShard {
     }
 
     /// Builds the commit script's call; the layout of keys and arguments is described in `commit.lua`.
-    fn commit_call(&self, commit: &Commit) -> Result<Cmd> {
+    fn commit_call(&mut self, commit: &Commit) -> Result<Cmd> {
+        let trace = if commit.records.is_empty() { Vec::new() } else { wire::encode_records(&commit.records) };
+        let trace_entries = self.trace_entries(trace.len());
         let keys = 6 + commit.advance.len() + 2 * commit.append.len();
         let mut cmd = self.scripts.commit.call(keys);
         cmd.arg(self.keys.own()).arg(self.keys.state()).arg(self.keys.delayed());
@@ -106,7 +111,7 @@ impl RedisShard {
                 }
             }
         }
-        cmd.arg(&self.token).arg(self.options.lease.as_millis()).arg(self.commits + 1).arg(self.options.trace_entries);
+        cmd.arg(&self.token).arg(self.options.lease.as_millis()).arg(self.commits + 1).arg(trace_entries);
         cmd.arg(commit.advance.len());
         for advance in &commit.advance {
             let prefix = advance.first.get(..HEAD_PREFIX).unwrap_or(&advance.first);
@@ -142,12 +147,18 @@ impl RedisShard {
         for (name, value) in &commit.put {
             cmd.arg(name).arg(value.as_ref());
         }
-        if commit.records.is_empty() {
-            cmd.arg("");
-        } else {
-            cmd.arg(wire::encode_records(&commit.records));
-        }
+        cmd.arg(trace);
         Ok(cmd)
+    }
+
+    /// How many entries the trace may hold so that it stays within its bytes, after one of `size` bytes.
+    fn trace_entries(&mut self, size: usize) -> u64 {
+        if size > 0 {
+            let size = size as u64;
+            // A mean over the latest sixteen or so; a larger one counts at once.
+            self.trace_mean = if size > self.trace_mean { size } else { (self.trace_mean * 15 + size) / 16 };
+        }
+        (self.options.trace_bytes / self.trace_mean.max(1)).clamp(1, self.options.trace_entries.max(1))
     }
 
     fn fits(&self, queue: &QueueName, item: &Bytes) -> Result<()> {
