@@ -84,6 +84,8 @@ pub struct Redis {
     pub dead: u64,
     /// Where dead letters beyond it go.
     pub dead_folder: Option<PathBuf>,
+    /// Where each daemon notes the counters of its shards.
+    pub state_folder: Option<PathBuf>,
 }
 
 /// `[lane.NAME]`.

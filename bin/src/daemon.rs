@@ -8,6 +8,7 @@ use homing_pipeline::{
     Worker,
     context::{Brake, Cellar, Context, Status},
     keep,
+    notebook::Notebook,
 };
 use homing_runtime::{Daemon, GRACE, Health, Part, Settings, block_on};
 use homing_stores::Stores;
@@ -98,6 +99,7 @@ pub fn context(config: &Config, daemon: &Daemon) -> anyhow::Result<Context> {
         renew: config.redis.lease / 5,
         brake: Arc::new(Brake::new(config.redis.brake)),
         cellar: Cellar { folder: config.redis.dead_folder.clone(), bound: config.redis.dead },
+        notebook: Notebook { folder: config.redis.state_folder.clone() },
     })
 }
 

@@ -19,6 +19,7 @@ use homing_pipeline::{
     context::{Brake, Cellar, Context},
     distributor::{self, Distributor},
     lane::Shards,
+    notebook::Notebook,
     scanner::Scanner,
     sender::{self, Sender},
 };
@@ -255,6 +256,7 @@ pub fn check(config: &Config, stores: &Stores) -> anyhow::Result<()> {
         renew: config.redis.lease,
         brake: Arc::new(Brake::new(config.redis.brake)),
         cellar: Cellar { folder: None, bound: 0 },
+        notebook: Notebook { folder: None },
     };
     let all = Scope::default();
     distributors(config, stores, &all, &cx)?;

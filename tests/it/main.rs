@@ -7,4 +7,5 @@ mod crash_points;
 mod edges;
 mod killed_daemons;
 mod main_path;
+mod running;
 mod support;

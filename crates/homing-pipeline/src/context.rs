@@ -16,6 +16,8 @@ use tokio::{io::AsyncWriteExt, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::notebook::Notebook;
+
 /// Where a worker says whether it can do its work; the daemon shows it at `/readyz` and logs each change once.
 pub trait Status: Send + Sync {
     /// `part` works.
@@ -45,6 +47,8 @@ pub struct Context {
     pub brake: Arc<Brake>,
     /// See [`Cellar`].
     pub cellar: Cellar,
+    /// See [`Notebook`].
+    pub notebook: Notebook,
 }
 
 /// Holds back what makes the queue server fuller (scanners, distributors) at a mark below its limit. Senders go on:

@@ -34,8 +34,12 @@ pub async fn keep(cx: &Context, worker: &mut dyn Worker) {
                 cx.status.ready(&part);
                 info!(queue = %name, epoch = shard.opened().epoch, "Took the shard.");
                 meter::owned(&name, true);
+                cx.notebook.compare(cx.clock.now(), &name, &cx.queue).await;
                 cx.steps.at(Step::Taken);
-                let ended = worker.work(&mut *shard).await;
+                let ended = tokio::select! {
+                    ended = worker.work(&mut *shard) => ended,
+                    never = cx.notebook.keep(&cx.clock, &name, &cx.queue) => match never {},
+                };
                 meter::owned(&name, false);
                 match ended {
                     Ok(()) => {

@@ -8,6 +8,7 @@ pub mod distributor;
 mod keeper;
 pub mod lane;
 mod meter;
+pub mod notebook;
 pub mod scanner;
 pub mod sender;
 

@@ -1,10 +1,23 @@
 //! The workers' metrics, one function each, so that names and labels stand in one place.
 
-use homing_core::queue::QueueName;
+use homing_core::queue::{QueueName, Snapshot};
 use metrics::{counter, gauge, histogram};
 
 pub(crate) fn owned(queue: &QueueName, held: bool) {
     gauge!("homing_lease_owned", "queue" => queue.to_string()).set(if held { 1.0 } else { 0.0 });
+}
+
+pub(crate) fn depth(queue: &QueueName, snapshot: &Snapshot) {
+    for log in &snapshot.logs {
+        let depth = log.length.saturating_sub(log.finished);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        gauge!("homing_queue_depth", "queue" => queue.to_string(), "list" => log.log.name().to_owned())
+            .set(depth as f64);
+    }
+    for (list, depth) in [("delayed", snapshot.delayed), ("dead", snapshot.dead)] {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        gauge!("homing_queue_depth", "queue" => queue.to_string(), "list" => list).set(depth as f64);
+    }
 }
 
 pub(crate) fn committed(stage: &'static str, items: usize) {

@@ -1,11 +1,16 @@
 //! The sender: delivery queue → channel → settle.
 //!
 //! It keeps a window of peeked items, has up to `concurrency` calls under way, and settles them as they finish, in any
-//! order. Every few milliseconds a checkpoint commits what was settled. [`desk`] is what it has in hand; [`settle`]
-//! decides what follows from an answer; [`call`] makes one attempt.
+//! order. Every few milliseconds a checkpoint commits what was settled. [`desk`] is what it has in hand; [`call`]
+//! makes one attempt; [`settle`] decides what follows from an answer; [`route`] pauses an app that does not work;
+//! [`book`] is the commit as it grows.
 
+mod book;
 mod call;
 mod desk;
+#[cfg(test)]
+mod desk_tests;
+mod route;
 mod settle;
 
 use std::{

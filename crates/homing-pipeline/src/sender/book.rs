@@ -1,0 +1,205 @@
+//! The commit as it grows: ends, retries, dead letters, each with its record and its counts.
+
+use std::{sync::Arc, time::Instant};
+
+use homing_core::{
+    clock::Millis,
+    notification::{Notification, Target},
+    queue::{Append, Commit, Delayed, Destination, Log, QueueName, Seq},
+    record::{Fate, Record, Stage},
+    wire::{DeadLetter, Envelope},
+};
+
+use super::{call::Settled, desk::Job};
+use crate::meter;
+
+/// See the module.
+pub(super) struct Book {
+    queue: QueueName,
+    /// Part of the identity of items that carry none.
+    first_epoch: u64,
+    commit: Commit,
+    items: usize,
+    since: Option<Instant>,
+}
+
+/// Targets of a job that have no end yet.
+#[derive(Default)]
+pub(super) struct Open {
+    again: Vec<Target>,
+    due: Millis,
+    counts: bool,
+    corrected: bool,
+    why: String,
+    parked: Vec<Target>,
+    park_why: String,
+}
+
+impl Open {
+    pub(super) fn again(&mut self, target: &Target, due: Millis, counts: bool, corrected: bool, settled: &Settled) {
+        self.again.push(target.clone());
+        self.due = self.due.max(due);
+        self.counts |= counts;
+        self.corrected |= corrected;
+        self.why.clone_from(&settled.answer.detail);
+    }
+
+    pub(super) fn park(&mut self, target: &Target, settled: &Settled) {
+        self.parked.push(target.clone());
+        self.park_why.clone_from(&settled.answer.detail);
+    }
+}
+
+impl Book {
+    pub(super) fn open(queue: &QueueName, first_epoch: u64) -> Self {
+        Self { queue: queue.clone(), first_epoch, commit: Commit::default(), items: 0, since: None }
+    }
+
+    /// Finished items that are not committed.
+    pub(super) fn items(&self) -> usize {
+        self.items
+    }
+
+    /// Since when there are any.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// All of it; the book is empty then.
+    pub(super) fn take(&mut self) -> Commit {
+        self.items = 0;
+        self.since = None;
+        std::mem::take(&mut self.commit)
+    }
+
+    /// An item has left its list for good: all its targets have an end or are filed.
+    pub(super) fn item(&mut self, log: &Log, targets: usize) {
+        let targets = i64::try_from(targets).unwrap_or(i64::MAX);
+        let main = *log == Log::MAIN;
+        self.commit.counts.add(if main { "items.done" } else { "items.returned" }, 1);
+        self.commit.counts.add(if main { "send.taken" } else { "send.returned" }, targets);
+        self.items += 1;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// The end of one target.
+    pub(super) fn end(&mut self, job: &Job, target: &Target, fate: Fate, detail: Option<&str>, now: Millis) {
+        if let Fate::Dead { why } = &fate {
+            let rest = Notification { targets: vec![target.clone()], ..(*job.notification).clone() };
+            let letter = DeadLetter {
+                id: job.notification.id.clone(),
+                reason: why.clone(),
+                error: detail.unwrap_or_default().to_owned(),
+                at: now,
+                tries: job.tries + 1,
+                queue: self.queue.to_string(),
+                seq: job.seq,
+                body: rest.encode().to_vec(),
+            };
+            self.commit.bury.push(letter.encode());
+            self.commit.counts.add("items.buried", 1);
+        }
+        if matches!(fate, Fate::Delivered { .. }) {
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+            meter::end_to_end((now - job.notification.created_at).max(0) as f64 / 1_000.0);
+        }
+        self.record(job, fate, target, detail, now);
+    }
+
+    fn record(&mut self, job: &Job, fate: Fate, target: &Target, detail: Option<&str>, now: Millis) {
+        let retried = matches!(fate, Fate::Retried { .. });
+        let reason = detail.filter(|d| !d.is_empty()).map(str::to_owned);
+        let target = Some(target.label());
+        let record = Record { at: now, id: job.notification.id.clone(), stage: Stage::Send, fate, target, reason };
+        // A retry is no end: it is traced, and counted as filed.
+        if retried {
+            self.commit.records.push(record);
+        } else {
+            self.commit.record(record, 1);
+        }
+    }
+
+    /// Files what has no end yet: one envelope for another try, one for the app's waiting list.
+    pub(super) fn refile(&mut self, job: &Job, open: Open, now: Millis) {
+        let envelope = |targets: Vec<Target>, counted: bool, corrected: bool, why: &str| Envelope {
+            id: job.notification.id.clone(),
+            attempts: job.attempts + u32::from(counted),
+            tries: job.tries + 1,
+            corrected,
+            first_at: job.first_at,
+            why: why.to_owned(),
+            body: Notification { targets, ..(*job.notification).clone() }.encode().to_vec(),
+        };
+        if !open.again.is_empty() {
+            let count = open.again.len();
+            for target in &open.again {
+                let fate = Fate::Retried { at: open.due, why: open.why.clone() };
+                self.record(job, fate, target, None, now);
+            }
+            let body = envelope(open.again, open.counts, open.corrected, &open.why).encode();
+            self.commit.delay.push(Delayed { due: open.due, body });
+            self.filed(count);
+        }
+        if !open.parked.is_empty() {
+            let rest = Notification { targets: open.parked, ..(*job.notification).clone() };
+            let rest = Job { notification: Arc::new(rest), ..job.clone() };
+            self.park(&rest, &open.park_why, now);
+        }
+    }
+
+    /// Puts a job into the waiting list of its app.
+    pub(super) fn park(&mut self, job: &Job, why: &str, now: Millis) {
+        let log = Log::wait(&job.route);
+        let envelope = Envelope {
+            id: job.notification.id.clone(),
+            attempts: job.attempts,
+            tries: job.tries,
+            corrected: job.corrected,
+            first_at: job.first_at,
+            why: why.to_owned(),
+            body: job.notification.encode().to_vec(),
+        };
+        let item = envelope.encode();
+        let to = Destination::Own(log.clone());
+        match self.commit.append.iter_mut().find(|a| a.to == to) {
+            Some(append) => append.items.push(item),
+            None => {
+                self.commit.append.push(Append { to, items: vec![item], high_water: 0, counts: Default::default() });
+            }
+        }
+        // A job that was parked before and is parked again has its record already.
+        if job.log != log {
+            for target in &job.notification.targets {
+                let fate = Fate::Retried { at: now, why: why.to_owned() };
+                self.record(job, fate, target, Some("waits until its app works again"), now);
+            }
+        }
+        self.filed(job.notification.targets.len());
+    }
+
+    fn filed(&mut self, targets: usize) {
+        self.commit.counts.add("items.filed", 1);
+        self.commit.counts.add("send.filed", i64::try_from(targets).unwrap_or(i64::MAX));
+    }
+
+    /// Buries an item that is not a notification: one target, as a foreign item is counted.
+    pub(super) fn bury_unread(&mut self, log: &Log, seq: Seq, body: &[u8], reason: &str, error: String, now: Millis) {
+        let id = format!("{}:{}:{seq}:{:08x}", self.queue, self.first_epoch, crc32fast::hash(body));
+        let letter = DeadLetter {
+            id: id.clone(),
+            reason: reason.to_owned(),
+            error: error.clone(),
+            at: now,
+            tries: 0,
+            queue: self.queue.to_string(),
+            seq,
+            body: body.to_vec(),
+        };
+        self.commit.bury.push(letter.encode());
+        self.commit.counts.add("items.buried", 1);
+        let fate = Fate::Dead { why: reason.to_owned() };
+        let record = Record { at: now, id, stage: Stage::Send, fate, target: None, reason: Some(error) };
+        self.commit.record(record, 1);
+        self.item(log, 1);
+    }
+}
