@@ -20,7 +20,13 @@ pub(crate) struct Child {
 
 impl Child {
     /// Starts a program on `cores`; what it prints goes to `DIR/NAME.log`.
-    pub(crate) fn start(dir: &Path, name: &'static str, cores: &str, program: &str, args: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        dir: &Path,
+        name: &'static str,
+        cores: &str,
+        program: &str,
+        args: &[&str],
+    ) -> anyhow::Result<Self> {
         let log = File::options().create(true).append(true).open(dir.join(format!("{name}.log")))?;
         let process = Command::new("taskset")
             .args(["-c", cores, program])
@@ -50,7 +56,8 @@ impl Child {
     pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
         // The name, in parentheses, may hold spaces; field 3 comes after it.
-        let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
         let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).context("/proc/PID/stat");
         Ok((ticks(11)? + ticks(12)?) * TICK)
     }

@@ -102,12 +102,20 @@ impl Company {
         }
         let mut event = format!("a:4:{{{}{}{}i:7;", text("id"), text(&format!("b-{number}")), text("type"));
         write!(event, "{}a:1:{{{}{}}}", text("to"), text("user"), text(&self.user(number))).ok();
-        write!(event, "{}a:{}:{{{data}{}d:{}.5;}}}}", text("data"), fields.len() + 1, text("amount"), number % 5_000).ok();
+        write!(event, "{}a:{}:{{{data}{}d:{}.5;}}}}", text("data"), fields.len() + 1, text("amount"), number % 5_000)
+            .ok();
         event.into_bytes()
     }
 
     /// Writes the configuration of an installation with so many shards per stage.
-    pub(crate) fn config(&self, dir: &Path, shards: u32, queue: &str, facts: &str, sink: &str) -> anyhow::Result<PathBuf> {
+    pub(crate) fn config(
+        &self,
+        dir: &Path,
+        shards: u32,
+        queue: &str,
+        facts: &str,
+        sink: &str,
+    ) -> anyhow::Result<PathBuf> {
         let n = if shards > 1 { "{n}" } else { "" };
         let Mysql { user, password, host, port } = &self.mysql;
         let mut text = format!(

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use memchr::memmem;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -95,10 +94,10 @@ impl Seen {
 
 /// Where the body of the first request begins and ends, once it is complete.
 fn request(buffer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
-    let Some(body) = memmem::find(buffer, b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
+    let Some(body) = find(buffer, b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
     let head = buffer.get(..body).unwrap_or_default();
     let length = head.split(|byte| *byte == b'\n').find_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
+        let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = line.split_at_checked(colon)?;
         if !name.eq_ignore_ascii_case(b"content-length") {
             return None;
@@ -110,8 +109,12 @@ fn request(buffer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
 }
 
 fn number(body: &[u8]) -> Option<usize> {
-    let at = memmem::find(body, ID)? + ID.len();
+    let at = find(body, ID)? + ID.len();
     let digits = body.get(at..)?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
     std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
 }
