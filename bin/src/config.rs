@@ -78,7 +78,7 @@ pub struct Redis {
     pub trace_entries: u64,
     /// Bound of a shard's trace in bytes.
     pub trace_bytes: u64,
-    /// Share of the server's `maxmemory` at which scanners and distributors wait.
+    /// Share of the server's `maxmemory` at which scanners wait.
     pub brake: f64,
     /// Bound of a shard's dead list.
     pub dead: u64,

@@ -101,7 +101,8 @@ async fn a_sender_may_die_anywhere_and_repeats_only_what_was_under_way() {
         // The script ran: only calls that were under way besides are repeated.
         (Step::Committed, 1, 4),
         (Step::Committed, 3, 4),
-        (Step::Releasing, 1, 0),
+        // The first shard that is given back takes the process with it while another may still be at work.
+        (Step::Releasing, 1, unknown),
     ];
     system_lane("sender", "distributor", &steps, serde_json::json!({"latency_ms": 2})).await;
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     main_path::{chat_ids, chats_expected, php_expected, wait_for_cursor},
-    support::{Company, Fate, Process, World, until},
+    support::{Company, Fate, Process, World, free_port, until},
 };
 
 const ENTRY: &str = "hg_message_queue";
@@ -294,6 +294,41 @@ async fn what_waits_for_its_app_is_on_the_books_before_the_first_probe_and_survi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_whose_provider_hangs_holds_up_the_others_for_one_timeout_at_most() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let hanging = format!("127.0.0.1:{}", free_port());
+    let more = format!(
+        "[account.android_higo]\nbase_url = 'http://{hanging}'\n[xinge]\nrequest_timeout_ms = 2000\n\
+         [sender]\npause = '200ms'\npause_cap = '200ms'\n"
+    );
+    let world = World::start(&more).await;
+    let args = ["simulate", "xinge", "--listen", &hanging].map(str::to_owned).into_iter().chain(world.config());
+    let _second = Process::start(world.dir.path(), "hanging", env!("CARGO_BIN_EXE_homing"), args, &[]);
+    let hang = json!({"latency_ms": 600_000});
+    let answers = async |url: String, body: &Value| {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        client.post(url).json(body).send().await.is_ok_and(|a| a.status().is_success())
+    };
+    until("the second simulator answers", async || answers(format!("http://{hanging}/_sim/faults"), &hang).await).await;
+    let _daemons = [world.daemon("distributor").await, world.daemon("sender").await];
+    let mut expected = Arrivals::new();
+    // Fewer than the 4,096 that a window holds: calls that began before the pause may stand at its head.
+    for round in 0..3 {
+        let (items, all) = events(&format!("round{round}"), told());
+        let blocked = events(&format!("round{round}"), told_on("higo-android")).1;
+        expected.extend(all.difference(&blocked).cloned());
+        world.rpush(ENTRY, &items).await;
+        let since = Instant::now();
+        until("the others' messages arrive", async || arrived(&world).await == expected.len() as u64).await;
+        println!("round {round}: {} messages of other apps took {:?}", all.len() - blocked.len(), since.elapsed());
+        let bound = if round == 0 { TIMEOUT + Duration::from_secs(2) } else { TIMEOUT };
+        assert!(since.elapsed() < bound, "round {round}: {:?}", since.elapsed());
+    }
+    exactly(&world, &expected).await;
+    balanced(&world.ledger());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_never_comes_is_asked_for_five_times() {
     let world =
         World::start("[sender]\nbackoff = '50ms'\nbackoff_cap = '100ms'\npause = '100ms'\npause_cap = '200ms'\n").await;
@@ -482,7 +517,7 @@ async fn a_second_daemon_stands_by_and_takes_over_at_once() {
         let since = Instant::now();
         until("the second owns it", async || owner(&world, queue).await == Some(second[i].pid())).await;
         println!("{queue}: the second took over {:?} after SIGTERM", since.elapsed());
-        assert!(since.elapsed() < Duration::from_secs(2));
+        assert!(since.elapsed() < Duration::from_secs(3));
         assert!(first[i].ended().await.success());
     }
     balanced(&world.settled(&[("system", pushed)], PATIENCE).await);
@@ -700,7 +735,7 @@ fn notification(id: &str, user: u64) -> Notification {
 
 /// A notification whose custom field is a list in a list, so deep.
 fn deep_notification(user: u64, depth: usize) -> Vec<u8> {
-    let mut notification = notification("deep", user);
+    let mut notification = notification("too-deep", user);
     notification.custom.insert("deep".to_owned(), "@@@@".into());
     let item = notification.encode();
     let at = item.windows(5).position(|w| w == b"\xa4@@@@").unwrap();
@@ -753,7 +788,6 @@ fn hostile_notifications() -> Vec<Vec<u8>> {
         [good.clone(), b"trailing".to_vec()].concat(),
         empty.encode().to_vec(),
         deep_notification(1002, 5_000),
-        // Read, and then refused by the provider.
         deep_notification(1002, 900),
         vec![b'x'; 1_572_864],
         event("an-event", 1002, Value::Null),
@@ -772,8 +806,13 @@ async fn hostile_items_are_buried_with_a_reason_and_stop_nobody() {
 
     // A reference that is in order, as PHP writes one: the body is the user's id once more.
     let php = br#"a:4:{s:2:"id";s:5:"ref-1";s:4:"type";i:7;s:2:"to";a:1:{s:4:"user";s:4:"1002";}s:4:"body";R:5;}"#;
-    let mut items = vec![php.to_vec()];
-    let mut expected: Arrivals = [("ref-1".to_owned(), Company::token(1002))].into();
+    // As deep as an item may be: the event, its data, and 62 lists.
+    let mut deep = Value::Null;
+    for _ in 0..62 {
+        deep = json!([deep]);
+    }
+    let mut items = vec![php.to_vec(), event("deep", 1002, json!({"data": {"deep": deep}}))];
+    let mut expected: Arrivals = ["ref-1", "deep"].map(|id| (id.to_owned(), Company::token(1002))).into();
     let hostile = hostile_events();
     for (i, item) in hostile.iter().enumerate() {
         items.push(item.clone());
@@ -793,9 +832,6 @@ async fn hostile_items_are_buried_with_a_reason_and_stop_nobody() {
     let bodies: Vec<&Vec<u8>> = letters.iter().map(|l| &l.body).collect();
     assert_eq!(bodies, hostile.iter().collect::<Vec<_>>(), "untouched, in their order");
     assert!(letters.iter().all(|l| l.reason == "invalid" && !l.error.is_empty() && l.queue == ENTRY));
-    for letter in &letters {
-        println!("{:>8} bytes: {}", letter.body.len(), letter.error);
-    }
 
     // The same in the delivery queue, which only Homing should write.
     let hostile = hostile_notifications();
@@ -812,14 +848,7 @@ async fn hostile_items_are_buried_with_a_reason_and_stop_nobody() {
     let letters = dead(&world, DELIVERY).await;
     assert_eq!(letters.len(), hostile.len());
     assert!(letters.iter().all(|l| !l.error.is_empty() && l.queue == DELIVERY));
-    for letter in &letters {
-        println!("{:>8} bytes: {}: {}", letter.body.len(), letter.reason, letter.error);
-    }
-    assert_eq!(letters.iter().filter(|l| l.reason == "payload").count(), 1, "the one that could be read");
-    let buried: BTreeSet<&Vec<u8>> = letters.iter().filter(|l| l.reason == "invalid").map(|l| &l.body).collect();
-    let unreadable: BTreeSet<&Vec<u8>> =
-        hostile.iter().filter(|i| Notification::decode(i).is_err() || i.len() < 300).collect();
-    assert_eq!(buried.difference(&unreadable).count(), 0, "untouched");
+    assert!(letters.iter().filter(|l| l.reason == "invalid").all(|l| hostile.contains(&l.body)), "untouched");
     for daemon in &mut daemons {
         assert!(daemon.is_running() && !daemon.log().contains("panicked"), "{}", daemon.log());
     }
@@ -848,6 +877,55 @@ async fn an_item_that_kills_its_workers_is_buried_and_those_behind_it_are_not() 
     }
     balanced(&world.settled(&[("system", 1_000)], PATIENCE).await);
     exactly(&world, &expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_die_before_they_read_anything_say_nothing_about_the_items() {
+    let world = World::start("").await;
+    let (items, expected) = events("m", told().take(100));
+    world.rpush(ENTRY, &items).await;
+    let programs = [env!("CARGO_BIN_EXE_homing-distributor"), env!("CARGO_BIN_EXE_homing-sender")];
+    let mut daemons = Vec::new();
+    for (daemon, program) in ["distributor", "sender"].into_iter().zip(programs) {
+        for _ in 0..8 {
+            let args = world.config().into_iter().chain(["--lane", "system"].map(str::to_owned));
+            let env = [("HOMING_DIE_AT", "taken:1")];
+            let status = Process::start(world.dir.path(), daemon, program, args, &env).ended().await;
+            assert!(!status.success());
+        }
+        daemons.push(world.daemon(daemon).await);
+        let queue = if daemon == "sender" { DELIVERY } else { ENTRY };
+        until("it is through", async || length(&world, queue).await == 0).await;
+    }
+    balanced(&world.settled(&[("system", 100)], PATIENCE).await);
+    exactly(&world, &expected).await;
+    assert_eq!(dead(&world, ENTRY).await.len() + dead(&world, DELIVERY).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_predecessor_finished_at_the_head_is_trimmed_whatever_stands_behind_it() {
+    let world = World::start("").await;
+    let mut redis = world.redis().await;
+    let users: Vec<u64> = told().take(10).collect();
+    let ids =
+        |from: usize, to: usize| (from..to).map(|i| (format!("n-{i}"), Company::token(users[i]))).collect::<Arrivals>();
+    let items: Vec<Vec<u8>> = (0..10).map(|i| notification(&format!("n-{i}"), users[i]).encode().to_vec()).collect();
+    // A checkpoint that marks so many of the ten, from the head on; three owners died since.
+    let checkpoint = |done: u16| [b"\x92\xc4\x02".as_slice(), &done.to_le_bytes(), b"\x80"].concat();
+    for (done, finished, suspicion) in [(0b11, 2, 3), (0b11_1111_1111, 10, 0)] {
+        redis.del::<_, ()>(&[DELIVERY.to_owned(), key(DELIVERY, "state")]).await.unwrap();
+        redis.rpush::<_, _, ()>(DELIVERY, &items).await.unwrap();
+        let state = key(DELIVERY, "state");
+        redis.hset::<_, _, _, ()>(&state, "done:main", checkpoint(done)).await.unwrap();
+        let place = format!("0:{finished}:0:0");
+        let fields = [("head:main", "0"), ("clean", "0"), ("suspect", &place)];
+        redis.hset_multiple::<_, _, _, ()>(&state, &fields).await.unwrap();
+        redis.hset_multiple::<_, _, _, ()>(&state, &[("fin:main", finished), ("suspicion", suspicion)]).await.unwrap();
+        let sender = world.daemon("sender").await;
+        until("all of it is trimmed", async || length(&world, DELIVERY).await == 0).await;
+        exactly(&world, &ids(2, 10)).await;
+        assert!(sender.stop().await.success());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

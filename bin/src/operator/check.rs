@@ -18,6 +18,9 @@ pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
     wiring::channel(config, Arc::new(SystemClock::default()))?;
     let queue = wiring::queue(config)?;
     let all = shards(config)?;
+    if all.is_empty() {
+        anyhow::bail!("the configuration has no [lane.NAME]: there is nothing to do (config/higo.toml shows one)");
+    }
     wiring::check(config, &stores)?;
     println!(
         "ok      configuration: {} lanes, {} shards, {} accounts",

@@ -99,7 +99,7 @@ async fn show(demo: &demo_api::Demo, address: SocketAddr, redis_port: &str) {
             for _ in 0..200 {
                 let shown = demo.phone("42").await.unwrap_or_default();
                 if let Some(push) = shown.iter().find(|p| p["id"] == id.as_str()) {
-                    println!("The phone of user 42 shows: {}\n\nIts trace:", push["body"]);
+                    println!("The phone of user 42 shows: {}\n\nIts trace:", push["body"].as_str().unwrap_or_default());
                     break;
                 }
                 sleep(Duration::from_millis(20)).await;

@@ -129,7 +129,10 @@ impl Event {
             },
         };
         Ok(Self {
-            id: text(item, &map.id)?.filter(|id| !id.is_empty()),
+            id: match text(item, &map.id)?.filter(|id| !id.is_empty()) {
+                Some(id) => Some(one(&map.id, id)?),
+                None => None,
+            },
             kind: kind(item, &map.kind)?,
             to: audience(item, map)?,
             app: text(item, &map.app)?.filter(|app| !app.is_empty()),
@@ -169,6 +172,7 @@ fn audience(item: &Value, map: &Map) -> Result<Audience, Invalid> {
     for (path, owner) in [(&map.user, false), (&map.group, true)] {
         let Some(path) = path else { continue };
         if let Some(id) = text(item, path)?.filter(|id| !id.is_empty()) {
+            let id = one(path, id)?;
             return Ok(if owner { Audience::GroupOwner(id) } else { Audience::Users(vec![id]) });
         }
     }

@@ -267,7 +267,7 @@ pub enum Error {
     },
     /// The server could not be reached or could not answer; the call may or may not have happened.
     #[error("the queue server is unavailable: {0}")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Result of queue calls.
@@ -288,7 +288,7 @@ pub trait Queue: Send + Sync {
     /// A consistent picture of one shard for operators; changes nothing.
     fn inspect<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Snapshot>>;
 
-    /// How full the server is. Scanners and distributors stop before it is full, so that senders can go on.
+    /// How full the server is. Scanners stop before it is full.
     fn memory(&self) -> BoxFuture<'_, Result<Memory>>;
 
     /// The records of message `id` that this shard's trace still holds, oldest first.

@@ -39,6 +39,9 @@ struct Checkpoint {
     done: ByteBuf,
     /// For items of many targets of which some are finished: offset and the targets' bits.
     partial: BTreeMap<u32, ByteBuf>,
+    /// CRC-32 of the first item that it speaks of, where that was in hand. If another one stands there, somebody took
+    /// items away, and the note would be about the wrong ones.
+    first: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -59,6 +62,8 @@ pub struct Window {
     open: usize,
     /// What the predecessor finished, by absolute position; emptied as the positions are peeked.
     inherited: BTreeMap<Seq, Option<Vec<u8>>>,
+    /// The item that must stand at the head for `inherited` to hold.
+    witness: Option<u32>,
     changed: bool,
 }
 
@@ -83,6 +88,7 @@ impl Window {
             bytes: 0,
             open: 0,
             inherited,
+            witness: checkpoint.first,
             changed: false,
         }
     }
@@ -114,6 +120,12 @@ impl Window {
         let mut fresh = Vec::with_capacity(items.len());
         for item in items {
             debug_assert_eq!(item.seq, self.next(), "items come in order");
+            if let Some(witness) = self.witness.take()
+                && crc32fast::hash(&item.body) != witness
+            {
+                // Worked again rather than lost.
+                self.inherited.clear();
+            }
             let inherited = self.inherited.remove(&item.seq);
             let done = matches!(inherited, Some(None));
             if done {
@@ -189,6 +201,7 @@ impl Window {
                 }
             }
         }
+        checkpoint.first = self.slots.get(trim).map(|slot| crc32fast::hash(&slot.body));
         let noted = if checkpoint.done.is_empty() && checkpoint.partial.is_empty() {
             Bytes::new()
         } else {
@@ -347,6 +360,21 @@ mod tests {
         assert_eq!(w.room(limits).map(|b| (b.items, b.bytes)), Some((1, 4)));
         w.accept(items(102, 1));
         assert!(w.room(limits).is_none());
+    }
+
+    #[test]
+    fn a_note_about_other_items_is_ignored() {
+        let mut w = fresh();
+        w.accept(items(100, 3));
+        w.finish(101);
+        let noted = w.advance().unwrap();
+        let mut next = successor(&noted);
+        // Somebody popped the first item: what stands there now was never sent.
+        let shifted = vec![
+            Item { seq: 100, body: Bytes::from_static(b"item 101") },
+            Item { seq: 101, body: Bytes::from_static(b"item 102") },
+        ];
+        assert_eq!(next.accept(shifted), [100, 101]);
     }
 
     #[test]

@@ -51,8 +51,8 @@ pub struct Context {
     pub notebook: Notebook,
 }
 
-/// Holds back what makes the queue server fuller (scanners, distributors) at a mark below its limit. Senders go on:
-/// what they finish frees memory.
+/// Holds back what makes the queue server fuller (scanners) at a mark below its limit. Distributors and senders go on: a
+/// hand-over trims as much as it appends, and what is sent frees memory.
 #[derive(Debug)]
 pub struct Brake {
     mark: f64,
@@ -139,7 +139,7 @@ impl Context {
         let mut held = false;
         while self.brake.holds(&*self.queue).await {
             held = true;
-            self.status.not_ready(PART, "too full: scanners and distributors wait for the senders");
+            self.status.not_ready(PART, "too full: the scanners wait");
             let pause = async {
                 tokio::select! {
                     () = sleep(Duration::from_secs(1)) => {}
@@ -186,6 +186,8 @@ impl Context {
     /// The lease is lost; `work` is dropped.
     pub async fn keeping<T>(&self, shard: &mut dyn Shard, work: impl Future<Output = T>) -> queue::Result<T> {
         tokio::pin!(work);
+        // Many short waits in a row must renew as one long one does.
+        self.renew_if_due(shard).await?;
         loop {
             tokio::select! {
                 biased;
@@ -195,6 +197,20 @@ impl Context {
                     Err(error) => return Err(error),
                 },
             }
+        }
+    }
+
+    /// Renews the lease when it has less than two rounds left.
+    ///
+    /// # Errors
+    /// The lease is lost.
+    pub(crate) async fn renew_if_due(&self, shard: &mut dyn Shard) -> queue::Result<()> {
+        if shard.deadline().saturating_duration_since(Instant::now()) >= 2 * self.renew {
+            return Ok(());
+        }
+        match shard.renew().await {
+            Ok(()) | Err(queue::Error::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

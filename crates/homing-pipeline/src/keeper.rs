@@ -53,7 +53,11 @@ pub async fn keep(cx: &Context, worker: &mut dyn Worker) {
                         // Going on would count items as worked that somebody else took. An operator must look.
                         error!(queue = %name, error = %foreign, "The shard is stopped. Stop the other consumer, then restart.");
                         cx.status.not_ready(&part, &foreign.to_string());
-                        cx.stop.cancelled().await;
+                        // The lease is kept, so that no other process goes on instead.
+                        let waiting = cx.keeping(&mut *shard, cx.stop.cancelled()).await;
+                        if waiting.is_ok() {
+                            shard.release().await.ok();
+                        }
                         return;
                     }
                     Err(error) => {

@@ -49,7 +49,7 @@ impl Note {
     /// What this note has and `now` has not; `None` where the server is the same and went no step back.
     fn missing(&self, now: &Self) -> Option<String> {
         let wiped = self.birth != now.birth;
-        if !wiped && self.items <= now.items {
+        if (!wiped && self.items <= now.items) || (self.items == 0 && self.counts.is_empty()) {
             return None;
         }
         let fields = self.counts.iter().filter_map(|(field, before)| {

@@ -89,7 +89,7 @@ mod tests {
         child.wait().unwrap();
         assert!(me.is_dead(&token), "the child is gone");
 
-        let elsewhere = Owner { boot: "another boot".into(), ..other.clone() };
+        let elsewhere = Owner { boot: "another boot".into(), ..other };
         assert!(!me.is_dead(&format!("7|{}", elsewhere.suffix(2))), "nothing is known of another machine");
         let recycled = Owner { pid: std::process::id(), start: "1".into(), ..me.clone() };
         assert!(me.is_dead(&format!("7|{}", recycled.suffix(2))), "the pid is another process now");

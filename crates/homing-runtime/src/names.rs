@@ -5,25 +5,23 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 /// A metric of Homing. Its name goes into the macros: `counter!(Metric::PushTotal.name(), "outcome" => "delivered")`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
-    /// Items that stand in a queue: `stage`, `shard`.
+    /// Items that stand in a shard's lists: `queue`, `list` (`main`, `retry`, `delayed`, `dead`, ...).
     QueueDepth,
-    /// Age of the item at a queue's head: `stage`, `shard`.
-    QueueOldestAgeSeconds,
-    /// Targets that were tried: `provider`, `app`, `platform`, `outcome`, `reason`.
+    /// Targets that were tried: `provider`, `app`, `platform`, `outcome`.
     PushTotal,
-    /// Time of one call to a provider: `provider`, `app`.
+    /// Time of one call to a provider: `provider`.
     PushDurationSeconds,
     /// Recipients that a rule held back: `rule`.
     SkippedTotal,
     /// Dead tokens that were taken out of the directory: `provider`, `reason`.
     TokensRemovedTotal,
-    /// Time from the event to the provider's answer: `lane`.
+    /// Time from the event to the provider's acceptance; no label.
     E2eLatencySeconds,
     /// Whether this process owns a shard, 1 or 0: `queue`.
     LeaseOwned,
-    /// Commits: `queue`, `result`.
+    /// Commits: `stage`.
     CommitsTotal,
-    /// Items that commits finished: `queue`.
+    /// Items that commits finished: `stage`.
     CommitItemsTotal,
 }
 
@@ -35,9 +33,8 @@ enum Kind {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::QueueDepth,
-        Self::QueueOldestAgeSeconds,
         Self::PushTotal,
         Self::PushDurationSeconds,
         Self::SkippedTotal,
@@ -69,9 +66,6 @@ impl Metric {
         use Kind::{Counter, Gauge, Histogram};
         match self {
             Self::QueueDepth => ("homing_queue_depth", Gauge, "Items in the queue."),
-            Self::QueueOldestAgeSeconds => {
-                ("homing_queue_oldest_age_seconds", Gauge, "Age of the item at the queue's head.")
-            }
             Self::PushTotal => {
                 ("homing_push_total", Counter, "Targets tried; delivered means that the provider accepted it.")
             }

@@ -315,12 +315,12 @@ struct Device<'a> {
 }
 
 impl<'a> Device<'a> {
-    /// `None` for a row without token, or of a platform that is not known.
+    /// `None` for a row without token or app, or of a platform that is not known.
     fn read(row: &'a BTreeMap<String, String>) -> Option<Self> {
         Some(Self {
             token: row.get("token").filter(|t| !t.is_empty())?,
             platform: Platform::parse(row.get("platform")?)?,
-            app: row.get("app").map_or("", String::as_str),
+            app: row.get("app").filter(|app| !app.is_empty())?,
         })
     }
 }

@@ -97,10 +97,16 @@ pub(super) fn read(
             batch.invalid.push((letter(id, error), returned));
             continue;
         }
+        let mut own_id = None;
         let event = match decode(&body, lane.codec) {
-            Ok(value) => Event::read(&value, &lane.map).map_err(|e| e.to_string()),
+            Ok(value) => Event::read(&value, &lane.map).map_err(|e| {
+                // An event that is wrong elsewhere is found by its own id all the same.
+                own_id = value.path(&lane.map.id).and_then(|id| id.text().map(std::borrow::Cow::into_owned));
+                e.to_string()
+            }),
             Err(error) => Err(error.to_string()),
         };
+        let id = own_id.filter(|id| (1..=256).contains(&id.len())).unwrap_or(id);
         match event {
             Ok(event) => {
                 recipients += event.to.recipients();

@@ -87,9 +87,6 @@ impl Distributor {
         // Something at the head kills its owners: one item at a time shows which it is.
         let mut careful = opened.suspicion >= intake::CAREFUL;
         while !self.cx.stop.is_cancelled() {
-            if !self.cx.room(shard).await? {
-                return Ok(());
-            }
             if next_due.is_some_and(|due| due <= self.cx.clock.now()) {
                 let promoted = self.promote(shard).await?;
                 next_due = promoted.next_due;

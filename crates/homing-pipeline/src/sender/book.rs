@@ -72,6 +72,11 @@ impl Book {
         std::mem::take(&mut self.commit)
     }
 
+    /// There is something to commit though nothing was settled here: items that a predecessor finished.
+    pub(super) fn touch(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
     /// An item has left its list for good: all its targets have an end or are filed.
     pub(super) fn item(&mut self, log: &Log, targets: usize) {
         let targets = i64::try_from(targets).unwrap_or(i64::MAX);

@@ -145,7 +145,13 @@ impl Desk {
             self.unread.remove(log);
         }
         let Some(window) = self.windows.iter_mut().find(|w| w.log() == log) else { return };
-        for seq in window.accept(items) {
+        let peeked = items.len();
+        let open = window.accept(items);
+        if open.len() < peeked {
+            // They are trimmed even if nothing else is ever settled here: the window must not fill up with them.
+            self.book.touch();
+        }
+        for seq in open {
             let Some(window) = self.windows.iter().find(|w| w.log() == log) else { return };
             let Some(body) = window.body(seq).cloned() else { continue };
             if self.suspicion >= 2 * CAREFUL {

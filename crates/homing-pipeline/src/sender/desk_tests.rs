@@ -127,6 +127,23 @@ fn targets_that_a_predecessor_finished_are_not_called_again() {
 }
 
 #[test]
+fn items_that_a_predecessor_finished_are_trimmed_even_by_a_careful_owner() {
+    let mut before = Window::open(&opened(0, Bytes::new()).logs[0]);
+    let items = ["0", "1", "2"].map(|id| notification(id, "higo", &["a"]).encode());
+    before.accept(items.into_iter().zip(0..).map(|(body, seq)| Item { seq, body }).collect());
+    before.finish(1);
+    // A note whose first item is finished: its predecessor knew more of the list than it had in hand.
+    let mut noted = Window::open(&opened(0, before.advance().expect("a note").checkpoint).logs[0]);
+    noted.accept(vec![Item { seq: 0, body: notification("0", "higo", &["a"]).encode() }]);
+    noted.finish(0);
+    let checkpoint = noted.advance().expect("a note").checkpoint;
+    let mut careful = Sender::open(&opened(3, checkpoint));
+    careful.accept(&[notification("1", "higo", &["a"])]);
+    assert!(careful.start_all().is_empty(), "it was sent already");
+    assert_eq!(careful.commit().advance[0].trim, 1);
+}
+
+#[test]
 fn one_user_is_called_once_at_a_time_and_in_order() {
     let mut sender = Sender::open(&opened(0, Bytes::new()));
     let ids = ["1", "2", "3"];

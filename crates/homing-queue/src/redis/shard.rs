@@ -120,7 +120,11 @@ impl RedisShard {
         }
         cmd.arg(commit.append.len());
         for append in &commit.append {
-            cmd.arg(append.high_water).arg(append.items.len());
+            let own = match &append.to {
+                Destination::Queue(_) => "",
+                Destination::Own(log) => log.name(),
+            };
+            cmd.arg(own).arg(append.high_water).arg(append.items.len());
             for item in &append.items {
                 let queue = match &append.to {
                     Destination::Queue(queue) => queue,

@@ -234,6 +234,11 @@ pub async fn own_lists_are_logs_of_their_own(b: &dyn Backend) {
     let park =
         Append { to: Destination::Own(wait.clone()), items: items(0, 3), high_water: 0, counts: Default::default() };
     held.commit(&Commit { append: vec![park], ..Commit::default() }).await;
+    let known = queue.inspect(&q).await.unwrap();
+    assert!(known.logs.iter().any(|l| l.log == wait && l.length == 3), "it is on the books from the first item on");
+    drop(held);
+    let mut held = Held::take(&*queue, &q).await;
+    assert!(held.shard.opened().logs.iter().any(|l| l.log == wait), "the successor knows it");
     let parked = held.shard.peek(&wait, 0, ALL).await.unwrap();
     assert_eq!(parked.len(), 3);
     let state = homing_core::queue::LogState { log: wait.clone(), head: 0, checkpoint: Bytes::new() };

@@ -2,7 +2,8 @@
 -- KEYS 1 own, 2 state, 3 delayed, 4 dead, 5 ledger, 6 trace, then one per advanced list, then two per append (list, ledger)
 -- ARGV 1 token, 2 ttl (ms), 3 this commit's number in the lease, 4 largest number of trace entries, then
 --   count of advances, each: log, expected head, length and beginning of the head item, trim, checkpoint, finished
---   count of appends, each: high water (0 = none), count of items, items, count of fields, {field, n}
+--   count of appends, each: name of an own list or '', high water (0 = none), count of items, items,
+--     count of fields, {field, n}
 --   count of delays, each: due, member      count of dead letters that leave      count of dead letters, letters
 --   count of fields, {field, n}             count of values, {name, value}          trace blob or ''
 -- answers 0 done, 1 done before, {-1} fenced, {-2, i} foreign, {-3, i} full, {-4} rolled back
@@ -39,11 +40,11 @@ local appends_at = at
 local appends = tonumber(ARGV[at])
 at = at + 1
 for i = 1, appends do
-  local high, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  local high, count = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   if high > 0 and redis.call('LLEN', KEYS[key + 2 * i - 1]) + count > high then
     return {-3, i}
   end
-  at = at + 2 + count
+  at = at + 3 + count
   at = at + 1 + 2 * tonumber(ARGV[at])
 end
 
@@ -83,8 +84,12 @@ end
 
 at = appends_at + 1
 for i = 1, appends do
-  local count = tonumber(ARGV[at + 1])
-  at = at + 2
+  -- A successor finds the own lists by their heads.
+  if ARGV[at] ~= '' then
+    redis.call('HSETNX', KEYS[2], 'head:' .. ARGV[at], 0)
+  end
+  local count = tonumber(ARGV[at + 2])
+  at = at + 3
   push(KEYS[key + 2 * i - 1], count)
   count_in(KEYS[key + 2 * i])
 end

@@ -8,8 +8,8 @@ local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[2], 'LIMIT', 0, AR
 if #due > 0 then
   redis.call('ZREM', KEYS[2], unpack(due))
   for i, member in ipairs(due) do
-    -- A member is its unique id, a colon and the envelope.
-    due[i] = string.sub(member, string.find(member, ':', 1, true) + 1)
+    -- A member is its unique id, a colon and the envelope. What somebody else put there goes on as it is, and is buried.
+    due[i] = string.sub(member, (string.find(member, ':', 1, true) or 0) + 1)
   end
   redis.call('RPUSH', KEYS[3], unpack(due))
 end
