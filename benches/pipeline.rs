@@ -74,11 +74,14 @@ fn main() -> ExitCode {
 
 async fn run(args: Arguments) -> anyhow::Result<bool> {
     let cores = std::thread::available_parallelism()?.get();
-    let (core, others) = if cores > 1 { (0, format!("1-{}", cores - 1)) } else { (0, "0".to_owned()) };
+    let others = match cores {
+        1 | 2 => (cores - 1).to_string(),
+        _ => format!("1-{}", cores - 1),
+    };
     let pid = std::process::id().to_string();
     std::process::Command::new("taskset").args(["-acp", &others, &pid]).stdout(std::process::Stdio::null()).status()?;
     let dir = tempfile::tempdir()?;
-    let mut bed = Bed::make(dir.path(), core, others, args.users, args.accounts).await?;
+    let mut bed = Bed::make(dir.path(), 0, others, args.users, args.accounts).await?;
     bed.profiles = args.profile;
     if let Some(folder) = &bed.profiles {
         std::fs::create_dir_all(folder)?;
@@ -111,9 +114,10 @@ async fn run(args: Arguments) -> anyhow::Result<bool> {
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!(
-        "{cores} cores ({}), load {}; both daemons on core {core}, all else on {}; redis {version} appendonly everysec",
+        "{cores} cores ({}), load {}; both daemons on core {}, all else on {}; redis {version} appendonly everysec",
         cpu.trim_start_matches([' ', '\t', ':']),
         load.split(' ').next().unwrap_or_default(),
+        bed.core,
         bed.others,
     );
     println!(

@@ -94,6 +94,7 @@ impl Company {
             ("goods", "羊绒大衣 2026 秋冬新款".to_owned()),
             ("shop", format!("shop-{}", number % 997)),
             ("url", format!("https://m.example.com/order/20261121{number:010}?from=push&v=2")),
+            ("image", format!("https://img.example.com/goods/{:08}.jpg", number % 100_000)),
             ("remark", "预计三天内送达，请保持手机畅通，如有问题请联系客服".to_owned()),
         ];
         let mut data = String::new();

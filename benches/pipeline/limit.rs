@@ -135,6 +135,7 @@ impl Whole {
         let custom = json!({
             "order_id": "202611210000000001", "goods": "羊绒大衣 2026 秋冬新款", "shop": "shop-1", "amount": 1.5,
             "url": "https://m.example.com/order/202611210000000001?from=push&v=2",
+            "image": "https://img.example.com/goods/00000001.jpg",
             "remark": "预计三天内送达，请保持手机畅通，如有问题请联系客服",
         });
         let notification = Notification {

@@ -911,7 +911,7 @@ async fn what_a_predecessor_finished_at_the_head_is_trimmed_whatever_stands_behi
         |from: usize, to: usize| (from..to).map(|i| (format!("n-{i}"), Company::token(users[i]))).collect::<Arrivals>();
     let items: Vec<Vec<u8>> = (0..10).map(|i| notification(&format!("n-{i}"), users[i]).encode().to_vec()).collect();
     // A checkpoint that marks so many of the ten, from the head on; three owners died since.
-    let checkpoint = |done: u16| [b"\x92\xc4\x02".as_slice(), &done.to_le_bytes(), b"\x80"].concat();
+    let checkpoint = |done: u16| [b"\x93\xc4\x02".as_slice(), &done.to_le_bytes(), b"\x80\xc0"].concat();
     for (done, finished, suspicion) in [(0b11, 2, 3), (0b11_1111_1111, 10, 0)] {
         redis.del::<_, ()>(&[DELIVERY.to_owned(), key(DELIVERY, "state")]).await.unwrap();
         redis.rpush::<_, _, ()>(DELIVERY, &items).await.unwrap();

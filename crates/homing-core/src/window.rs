@@ -41,6 +41,7 @@ struct Checkpoint {
     partial: BTreeMap<u32, ByteBuf>,
     /// CRC-32 of the first item that it speaks of, where that was in hand. If another one stands there, somebody took
     /// items away, and the note would be about the wrong ones.
+    #[serde(default)]
     first: Option<u32>,
 }
 

@@ -172,7 +172,13 @@ fn encode<T: Serialize>(item: &T) -> Bytes {
 }
 
 fn decode<T: DeserializeOwned>(expected: &'static str, bytes: &[u8]) -> Result<T, Unreadable> {
-    rmp_serde::from_slice(bytes).map_err(|source| Unreadable { expected, source })
+    let mut rest = bytes;
+    let item = rmp_serde::from_read(&mut rest).map_err(|source| Unreadable { expected, source })?;
+    if !rest.is_empty() {
+        let what = format!("{} bytes behind its end", rest.len());
+        return Err(Unreadable { expected, source: rmp_serde::decode::Error::Uncategorized(what) });
+    }
+    Ok(item)
 }
 
 #[cfg(test)]

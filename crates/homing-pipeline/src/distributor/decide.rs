@@ -18,7 +18,7 @@ use homing_core::{
 
 use super::{
     Lane,
-    intake::{Batch, Entry},
+    intake::{Batch, Entry, Origin},
 };
 use crate::{context::Context, meter};
 
@@ -37,8 +37,8 @@ pub(super) async fn decide(lane: &Lane, cx: &Context, batch: &Batch, now: Millis
     let mut sorted = Sorted { now, queue: &batch.queue, commit: Commit::default(), queue_of: HashMap::new() };
     sorted.commit.counts.add("items.done", batch.main);
     sorted.commit.counts.add("items.returned", batch.own);
-    for (letter, returned) in &batch.invalid {
-        sorted.bury(letter, *returned);
+    for (letter, origin) in &batch.invalid {
+        sorted.bury(letter, *origin);
     }
     let mut ready = prepare(lane, batch, &mut sorted);
     resolve(lane, &mut ready).await?;
@@ -178,12 +178,17 @@ impl Sorted<'_> {
         }
     }
 
-    fn bury(&mut self, letter: &DeadLetter, returned: bool) {
+    fn bury(&mut self, letter: &DeadLetter, origin: Origin) {
         self.commit.bury.push(letter.encode());
         self.commit.counts.add("items.buried", 1);
         let fate = Fate::Invalid { error: letter.error.clone() };
-        self.commit.counts.add(Stage::Entry.field(&fate), 1);
-        self.came_back(returned);
+        if origin == Origin::Foreign {
+            // It left a list that we had not put it into, and it was no event.
+            self.commit.counts.add("items.filed", 1);
+        } else {
+            self.commit.counts.add(Stage::Entry.field(&fate), 1);
+            self.came_back(origin == Origin::Returned);
+        }
         self.record(&letter.id, Stage::Entry, fate, None, None);
     }
 
@@ -198,7 +203,7 @@ impl Sorted<'_> {
             seq: entry.seq,
             body: entry.body.to_vec(),
         };
-        self.bury(&letter, entry.returned);
+        self.bury(&letter, if entry.returned { Origin::Returned } else { Origin::Main });
     }
 
     fn later(&mut self, entry: &Entry, due: Millis) {

@@ -30,13 +30,24 @@ pub(super) struct Entry {
     pub(super) seq: Seq,
 }
 
+/// Where an item came from, for the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The main list.
+    Main,
+    /// An own list, where we had put it.
+    Returned,
+    /// An own list, where somebody else had put it: it never came in.
+    Foreign,
+}
+
 /// What a peek brought.
 #[derive(Default)]
 pub(super) struct Batch {
     /// The entry queue, for dead letters.
     pub(super) queue: String,
     pub(super) entries: Vec<Entry>,
-    pub(super) invalid: Vec<(DeadLetter, bool)>,
+    pub(super) invalid: Vec<(DeadLetter, Origin)>,
     /// Items that were taken from the main list, and from the shard's own lists.
     pub(super) main: i64,
     pub(super) own: i64,
@@ -59,6 +70,7 @@ pub(super) fn read(
     queue: &QueueName,
     windows: &[Window],
     places: &[Place],
+    guilty: bool,
     now: Millis,
 ) -> Batch {
     let mut batch = Batch { queue: queue.to_string(), ..Batch::default() };
@@ -74,8 +86,25 @@ pub(super) fn read(
         let (body, first_at, known_id, tries) = match returned.then(|| Envelope::decode(item)) {
             None => (item.clone(), now, None, 0),
             Some(Ok(envelope)) => (envelope.body.into(), envelope.first_at, Some(envelope.id), envelope.tries),
-            Some(Err(_)) => (item.clone(), now, None, 0),
+            Some(Err(error)) => {
+                let id = anonymous(queue, opened, *seq, item);
+                batch.invalid.push((
+                    DeadLetter {
+                        id,
+                        reason: "invalid".to_owned(),
+                        error: error.to_string(),
+                        at: now,
+                        tries: 0,
+                        queue: queue.to_string(),
+                        seq: *seq,
+                        body: item.to_vec(),
+                    },
+                    Origin::Foreign,
+                ));
+                continue;
+            }
         };
+        let origin = if returned { Origin::Returned } else { Origin::Main };
         let id = known_id.unwrap_or_else(|| anonymous(queue, opened, *seq, &body));
         let letter = |id: String, error: String| DeadLetter {
             id,
@@ -87,14 +116,14 @@ pub(super) fn read(
             seq: *seq,
             body: body.to_vec(),
         };
-        if opened.suspicion >= GUILTY && batch.main + batch.own == 1 {
+        if guilty && batch.main + batch.own == 1 {
             let error = format!("{} workers in a row died with this item at the head", opened.suspicion);
-            batch.invalid.push((DeadLetter { reason: "suspect".to_owned(), ..letter(id, error) }, returned));
+            batch.invalid.push((DeadLetter { reason: "suspect".to_owned(), ..letter(id, error) }, origin));
             continue;
         }
         if body.len() > MAX_ITEM {
             let error = format!("the item has {} bytes, the limit is {MAX_ITEM}", body.len());
-            batch.invalid.push((letter(id, error), returned));
+            batch.invalid.push((letter(id, error), origin));
             continue;
         }
         let mut own_id = None;
@@ -113,7 +142,7 @@ pub(super) fn read(
                 let id = event.id.clone().unwrap_or(id);
                 batch.entries.push(Entry { id, event, first_at, returned, body, seq: *seq });
             }
-            Err(error) => batch.invalid.push((letter(id, error), returned)),
+            Err(error) => batch.invalid.push((letter(id, error), origin)),
         }
     }
     batch

@@ -79,6 +79,8 @@ impl Distributor {
         let opened = shard.opened().clone();
         let mut windows: Vec<Window> =
             opened.logs.iter().filter(|l| l.log == Log::MAIN || l.log == Log::RETRY).map(Window::open).collect();
+        // What is due is not kept behind a backlog.
+        windows.sort_by_key(|w| *w.log() == Log::MAIN);
         let wake = shard.wake();
         let mut next_due = opened.next_due;
         let mut retry_has_items = true;
@@ -86,6 +88,7 @@ impl Distributor {
         let mut places: Vec<Place> = Vec::new();
         // Something at the head kills its owners: one item at a time shows which it is.
         let mut careful = opened.suspicion >= intake::CAREFUL;
+        let mut guilty = opened.suspicion >= intake::GUILTY;
         while !self.cx.stop.is_cancelled() {
             if next_due.is_some_and(|due| due <= self.cx.clock.now()) {
                 let promoted = self.promote(shard).await?;
@@ -94,7 +97,7 @@ impl Distributor {
             }
             let limits = Limits { items: if careful { 1 } else { self.lane.batch }, bytes: 4 << 20 };
             for (i, window) in windows.iter_mut().enumerate() {
-                // What a batch of many recipients left over comes first.
+                // What a batch of many recipients left over comes first, then what is due, then what is new.
                 if !places.is_empty() {
                     break;
                 }
@@ -113,7 +116,7 @@ impl Distributor {
                 continue;
             }
             self.cx.steps.at(Step::Peeked);
-            let batch = intake::read(&self.lane, &opened, &self.queue, &windows, &places, self.cx.clock.now());
+            let batch = intake::read(&self.lane, &opened, &self.queue, &windows, &places, guilty, self.cx.clock.now());
             let taken = batch.items();
             let Some(mut commit) = self.until_decided(shard, batch).await? else { return Ok(()) };
             for (i, seq) in places.drain(..taken.min(places.len())) {
@@ -137,7 +140,7 @@ impl Distributor {
             if !commit.bury.is_empty() {
                 self.cx.spill(shard).await?;
             }
-            careful = false;
+            (careful, guilty) = (false, false);
         }
         Ok(())
     }

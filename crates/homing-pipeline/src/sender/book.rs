@@ -205,6 +205,15 @@ impl Book {
         let fate = Fate::Dead { why: reason.to_owned() };
         let record = Record { at: now, id, stage: Stage::Send, fate, target: None, reason: Some(error) };
         self.commit.record(record, 1);
-        self.item(log, 1);
+        if *log == Log::MAIN {
+            self.item(log, 1);
+        } else {
+            // Somebody else put it into a list of ours: it comes onto the books as it leaves them.
+            for field in ["items.filed", "items.returned", "send.in", "send.taken"] {
+                self.commit.counts.add(field, 1);
+            }
+            self.items += 1;
+            self.touch();
+        }
     }
 }

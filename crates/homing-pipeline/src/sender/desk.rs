@@ -130,7 +130,7 @@ impl Desk {
 
     fn is_paused(&self, log: &Log, now: Instant) -> bool {
         let Some(route) = log.name().strip_prefix("wait:") else { return false };
-        self.routes.get(route).is_some_and(|r| r.is_paused(now))
+        self.routes.get(route).is_some_and(|r| r.is_blocked(now))
     }
 
     /// After a pause one item shows whether the app works again; the others stay where they are.
@@ -205,9 +205,9 @@ impl Desk {
         loop {
             let concurrency = self.options.concurrency;
             let route = self.routes.values_mut().find(|route| route.has_room(concurrency, instant))?;
-            let paused = route.is_paused(instant);
+            let blocked = route.is_blocked(instant);
             let job = route.ready.pop_front()?;
-            if paused {
+            if blocked {
                 self.book.park(&job, "its app is paused", now);
                 self.finish(&job);
                 continue;

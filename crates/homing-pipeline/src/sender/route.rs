@@ -26,6 +26,11 @@ impl Route {
         self.paused_until.is_some_and(|until| until > now)
     }
 
+    /// Paused, or its probe is still under way: what is ready goes to the waiting list.
+    pub(super) fn is_blocked(&self, now: Instant) -> bool {
+        self.is_paused(now) || (self.is_probing() && self.in_flight > 0)
+    }
+
     pub(super) fn paused_until(&self) -> Option<Instant> {
         self.paused_until
     }
@@ -37,8 +42,7 @@ impl Route {
 
     /// May a ready job be taken: to be called, or to be parked?
     pub(super) fn has_room(&self, concurrency: usize, now: Instant) -> bool {
-        let room = if self.is_probing() { 1 } else { concurrency };
-        !self.ready.is_empty() && (self.is_paused(now) || self.in_flight < room)
+        !self.ready.is_empty() && (self.is_blocked(now) || self.in_flight < concurrency)
     }
 
     pub(super) fn began(&mut self) {

@@ -46,6 +46,8 @@ pub(super) struct RedisShard {
     commits: u64,
     /// Mean size of a trace entry in bytes.
     trace_mean: u64,
+    /// Has a peek of this lease brought items?
+    has_read: bool,
     released: bool,
 }
 
@@ -77,6 +79,7 @@ impl RedisShard {
             heads,
             commits: 0,
             trace_mean: 0,
+            has_read: false,
             released: false,
         }
     }
@@ -217,15 +220,17 @@ impl RedisShard {
         let head = self.head(log);
         let index =
             from.checked_sub(head).ok_or_else(|| unavailable(format!("peek at {from}, before the head {head}")))?;
-        let bodies = self.read(self.keys.log(log), index, budget).await?;
+        let bodies = self.read(self.keys.log(log), index, budget, !self.has_read).await?;
+        self.has_read |= !bodies.is_empty();
         Ok((from..).zip(bodies).map(|(seq, body)| Item { seq, body }).collect())
     }
 
     /// Reads a list of the shard, fenced.
-    async fn read(&mut self, list: String, index: u64, budget: Budget) -> Result<Vec<Bytes>> {
-        let mut cmd = self.scripts.peek.call(2);
-        cmd.arg(self.keys.own()).arg(list);
+    async fn read(&mut self, list: String, index: u64, budget: Budget, note: bool) -> Result<Vec<Bytes>> {
+        let mut cmd = self.scripts.peek.call(3);
+        cmd.arg(self.keys.own()).arg(list).arg(self.keys.state());
         cmd.arg(&self.token).arg(index).arg(budget.items.max(1)).arg(budget.bytes.max(1));
+        cmd.arg(if note { "1" } else { "0" });
         let answer = self.link.run(&self.scripts.peek, &cmd).await.map_err(unavailable)?;
         let mut answer = array("peek", answer)?.into_iter();
         match answer.next().as_ref().and_then(number) {
@@ -241,7 +246,7 @@ impl RedisShard {
     }
 
     async fn do_dead(&mut self, n: usize) -> Result<Vec<Bytes>> {
-        self.read(self.keys.dead(), 0, Budget { items: n, bytes: 8 << 20 }).await
+        self.read(self.keys.dead(), 0, Budget { items: n, bytes: 8 << 20 }, false).await
     }
 
     async fn do_promote(&mut self, now: Millis) -> Result<Promoted> {

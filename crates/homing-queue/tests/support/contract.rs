@@ -339,8 +339,14 @@ pub async fn an_owner_that_dies_at_the_same_item_raises_suspicion(b: &dyn Backen
     let die = async || tokio::time::sleep(short + Duration::from_millis(40)).await;
     for expected in [0, 1, 2, 3] {
         let queue = b.queue(short);
-        let held = Held::take(&*queue, &q).await;
+        let mut held = Held::take(&*queue, &q).await;
         assert_eq!(held.shard.opened().suspicion, expected);
+        held.peek().await;
+        die().await;
+        let queue = b.queue(short);
+        let held = Held::take(&*queue, &q).await;
+        assert_eq!(held.shard.opened().suspicion, expected + 1, "the one that had read is counted");
+        drop(held);
         die().await;
     }
     let queue = b.queue(short);
@@ -354,7 +360,7 @@ pub async fn an_owner_that_dies_at_the_same_item_raises_suspicion(b: &dyn Backen
     assert_eq!(held.shard.opened().suspicion, 1, "there was progress");
     drop(held);
     let held = Held::take(&*queue, &q).await;
-    assert_eq!(held.shard.opened().suspicion, 0, "an owner that lives and gave up is not suspect");
+    assert_eq!(held.shard.opened().suspicion, 1, "an owner that lives and gave up adds nothing");
     held.shard.release().await.unwrap();
     let held = Held::take(&*b.queue(LONG), &q).await;
     assert_eq!(held.shard.opened().suspicion, 0, "a release is no death");

@@ -18,7 +18,8 @@ epoch = string.format('%.0f', epoch)
 if not state[2] then
   redis.call('HSET', KEYS[2], 'birth', ARGV[4], 'first_epoch', epoch)
 end
--- Did the last owner die without having moved anything? Then the item at the head may be what kills them.
+-- Did the last owner die after it had read items and without having moved any? Then the item at the head may be what
+-- kills them. `clean`: 1 = released, 2 = took the lease and read nothing, 0 = read something.
 local place = table.concat({state[6] or '0', state[7] or '0', state[8] or '0', state[9] or '0'}, ':')
 local suspicion = 0
 if state[3] == '0' and ARGV[5] ~= '1' and (redis.call('EXISTS', KEYS[4]) == 1 or redis.call('EXISTS', KEYS[5]) == 1) then
@@ -26,10 +27,12 @@ if state[3] == '0' and ARGV[5] ~= '1' and (redis.call('EXISTS', KEYS[4]) == 1 or
   if state[4] == place then
     suspicion = (tonumber(state[5]) or 0) + 1
   end
+elseif state[3] ~= '1' and state[4] == place then
+  suspicion = tonumber(state[5]) or 0
 end
 local token = epoch .. '|' .. ARGV[1]
 redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
-redis.call('HSET', KEYS[2], 'epoch', epoch, 'commit', 0, 'clean', 0, 'suspect', place, 'suspicion', suspicion)
+redis.call('HSET', KEYS[2], 'epoch', epoch, 'commit', 0, 'clean', 2, 'suspect', place, 'suspicion', suspicion)
 local due = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 local answer = {1, token, epoch, due[2] or '', suspicion}
 for _, part in ipairs(redis.call('HGETALL', KEYS[2])) do
