@@ -134,7 +134,7 @@ async fn run(args: Arguments) -> anyhow::Result<bool> {
 
 fn table(columns: &[Figures], limits: &[f64]) {
     let row = |name: &str, cell: &dyn Fn(&Figures) -> String| {
-        let cells: String = columns.iter().map(|c| format!("{:>16}", cell(c))).collect();
+        let cells: String = columns.iter().map(|c| format!("{:>20}", cell(c))).collect();
         println!("{name:<34}{cells}");
     };
     let some = |value: f64, places: usize| if value == 0.0 { "-".to_owned() } else { format!("{value:.places$}") };

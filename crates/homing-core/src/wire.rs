@@ -173,7 +173,10 @@ fn encode<T: Serialize>(item: &T) -> Bytes {
 
 fn decode<T: DeserializeOwned>(expected: &'static str, bytes: &[u8]) -> Result<T, Unreadable> {
     let mut rest = bytes;
-    let item = rmp_serde::from_read(&mut rest).map_err(|source| Unreadable { expected, source })?;
+    let mut reader = rmp_serde::Deserializer::new(&mut rest);
+    // What the entry decoders accept, and our own shapes around it: deeper items could overflow a stack.
+    reader.set_max_depth(homing_codec::MAX_DEPTH + 16);
+    let item = T::deserialize(&mut reader).map_err(|source| Unreadable { expected, source })?;
     if !rest.is_empty() {
         let what = format!("{} bytes behind its end", rest.len());
         return Err(Unreadable { expected, source: rmp_serde::decode::Error::Uncategorized(what) });

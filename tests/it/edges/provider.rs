@@ -65,6 +65,8 @@ async fn what_a_busy_provider_refuses_is_tried_until_it_is_taken() {
         looks += 1;
     }
     let tries = world.stats().await["by_code"]["15"].as_u64().unwrap();
+    // Each once or twice until the breaker opens; from then on one probe per pause, app and platform.
+    assert!(tries < 400, "{tries} calls during the outage");
     assert_eq!(arrived(&world).await, 0);
     world.faults(json!({})).await;
     let ledger = world.settled(&[("system", N as u64)], PATIENCE).await;

@@ -205,7 +205,7 @@ impl Book {
         let fate = Fate::Dead { why: reason.to_owned() };
         let record = Record { at: now, id, stage: Stage::Send, fate, target: None, reason: Some(error) };
         self.commit.record(record, 1);
-        if *log == Log::MAIN {
+        if *log == Log::MAIN || Envelope::decode(body).is_ok() {
             self.item(log, 1);
         } else {
             // Somebody else put it into a list of ours: it comes onto the books as it leaves them.

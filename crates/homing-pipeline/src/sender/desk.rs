@@ -205,9 +205,8 @@ impl Desk {
         loop {
             let concurrency = self.options.concurrency;
             let route = self.routes.values_mut().find(|route| route.has_room(concurrency, instant))?;
-            let blocked = route.is_blocked(instant);
             let job = route.ready.pop_front()?;
-            if blocked {
+            if route.parks(&job, instant) {
                 self.book.park(&job, "its app is paused", now);
                 self.finish(&job);
                 continue;

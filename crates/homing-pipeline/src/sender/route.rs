@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use homing_core::channel::Outcome;
+use homing_core::{channel::Outcome, queue::Log};
 
 use super::{Options, call::Settled, desk::Job};
 
@@ -40,6 +40,12 @@ impl Route {
         self.pause.is_some()
     }
 
+    /// Is this job to be parked? From the first pause until a call succeeds only the waiting list is probed: what hangs
+    /// at the head of a list that other apps use would hold them up.
+    pub(super) fn parks(&self, job: &Job, now: Instant) -> bool {
+        self.is_blocked(now) || (self.is_probing() && job.log != Log::wait(&job.route))
+    }
+
     /// May a ready job be taken: to be called, or to be parked?
     pub(super) fn has_room(&self, concurrency: usize, now: Instant) -> bool {
         !self.ready.is_empty() && (self.is_blocked(now) || self.in_flight < concurrency)
@@ -68,7 +74,8 @@ impl Route {
                 }
                 Outcome::Retry { .. } | Outcome::Ambiguous => {
                     self.failures += 1;
-                    if self.failures >= options.breaker {
+                    // A probe that fails shows at once that nothing is better.
+                    if self.is_probing() || self.failures >= options.breaker {
                         at_least = Some(Duration::ZERO);
                     }
                 }
@@ -135,6 +142,21 @@ mod tests {
             route.ended(&answer(Outcome::Ambiguous), &options, now);
         }
         assert!(route.is_paused(now));
+    }
+
+    #[test]
+    fn one_failed_probe_pauses_again() {
+        let options = Options { breaker: 3, pause: Duration::from_secs(5), ..Options::default() };
+        let (mut route, mut now) = (Route::default(), Instant::now());
+        for _ in 0..3 {
+            route.ended(&answer(Outcome::Ambiguous), &options, now);
+        }
+        now += Duration::from_secs(5);
+        assert!(!route.is_paused(now) && !route.is_blocked(now));
+        route.began();
+        assert!(route.is_blocked(now), "one probe at a time");
+        route.ended(&answer(Outcome::Ambiguous), &options, now);
+        assert_eq!(route.paused_until(), Some(now + Duration::from_secs(10)));
     }
 
     #[test]

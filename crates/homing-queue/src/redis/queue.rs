@@ -201,26 +201,28 @@ impl RedisQueue {
         fields.arg(keys.state());
         let fields =
             connection.req_packed_command(&fields).await.and_then(Value::extract_error).map_err(unavailable)?;
-        let mut logs = vec![Log::MAIN, Log::RETRY];
-        for field in array("HKEYS", fields)? {
-            if let Some(name) = text(&field).strip_prefix("head:") {
-                let log = Log::named(name.to_owned());
-                if !logs.contains(&log) {
-                    logs.push(log);
-                }
+        let fields = array("HKEYS", fields)?;
+        let mut logs = logs_in(fields.iter().map(text));
+        let (mut parts, owner, delayed, next_due, dead, state) = loop {
+            let mut cmd = self.scripts.inspect.call(5 + logs.len());
+            cmd.arg(keys.own()).arg(keys.state()).arg(keys.delayed()).arg(keys.dead()).arg(keys.ledger());
+            for log in &logs {
+                cmd.arg(keys.log(log));
             }
-        }
-        let mut cmd = self.scripts.inspect.call(5 + logs.len());
-        cmd.arg(keys.own()).arg(keys.state()).arg(keys.delayed()).arg(keys.dead()).arg(keys.ledger());
-        for log in &logs {
-            cmd.arg(keys.log(log));
-        }
-        let answer = self.scripts.inspect.run(&cmd, &mut connection).await.map_err(unavailable)?;
-        let mut parts = array("inspect", answer)?.into_iter();
+            let answer = self.scripts.inspect.run(&cmd, &mut connection).await.map_err(unavailable)?;
+            let mut parts = array("inspect", answer)?.into_iter();
+            let mut next = || parts.next().unwrap_or_default();
+            let owner = text(&next());
+            let (delayed, next_due, dead) = (count(&next()), number(&next()), count(&next()));
+            let state: HashMap<String, Vec<u8>> = pairs(array("inspect", next())?).into_iter().collect();
+            // A list that came between the two questions would be missing in the sums: then ask again.
+            let known = logs_in(state.keys().cloned());
+            if known.len() <= logs.len() {
+                break (parts, owner, delayed, next_due, dead, state);
+            }
+            logs = known;
+        };
         let mut next = || parts.next().unwrap_or_default();
-        let owner = text(&next());
-        let (delayed, next_due, dead) = (count(&next()), number(&next()), count(&next()));
-        let state: HashMap<String, Vec<u8>> = pairs(array("inspect", next())?).into_iter().collect();
         let counts = pairs(array("inspect", next())?)
             .into_iter()
             .map(|(field, n)| (field, String::from_utf8_lossy(&n).parse().unwrap_or(0)))
@@ -314,6 +316,20 @@ impl Queue for RedisQueue {
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>> {
         Box::pin(self.search(shard, id))
     }
+}
+
+/// The logs that the fields of a state hash name; `main` and `retry` always.
+fn logs_in(fields: impl Iterator<Item = String>) -> Vec<Log> {
+    let mut logs = vec![Log::MAIN, Log::RETRY];
+    for field in fields {
+        if let Some(name) = field.strip_prefix("head:") {
+            let log = Log::named(name.to_owned());
+            if !logs.contains(&log) {
+                logs.push(log);
+            }
+        }
+    }
+    logs
 }
 
 fn count(value: &Value) -> u64 {
