@@ -2,7 +2,10 @@
 
 use homing_codec::Value;
 
-use crate::clock::Millis;
+use crate::{
+    clock::Millis,
+    notification::{Environment, Platform, Priority},
+};
 
 /// A field of a producer's item that is missing or is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,9 +31,36 @@ pub enum Audience {
     Users(Vec<String>),
     /// The owner of a group.
     GroupOwner(String),
+    /// All members of a group.
+    GroupMembers(String),
+    /// All who follow a topic (or carry a tag).
+    Topic(String),
+    /// Every user.
+    Everyone,
+    /// Devices by their tokens, of no user: no rule is asked.
+    Tokens(Vec<Device>),
 }
 
-/// Most users that one event may name.
+/// A device that an event names itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The provider's token.
+    pub token: String,
+    /// Its platform.
+    pub platform: Platform,
+    /// Its app.
+    pub app: String,
+    /// Its network.
+    pub environment: Environment,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a {} device of {}", self.platform.name(), self.app)
+    }
+}
+
+/// Most users or tokens that one event may name.
 pub const MAX_USERS: usize = 5_000;
 
 impl Audience {
@@ -38,7 +68,44 @@ impl Audience {
     pub fn recipients(&self) -> usize {
         match self {
             Self::Users(users) => users.len(),
+            Self::Tokens(devices) => devices.len(),
             Self::GroupOwner(_) => 1,
+            Self::GroupMembers(_) | Self::Topic(_) | Self::Everyone => MAX_USERS,
+        }
+    }
+
+    /// Which enumerator lists it, and of what: `("members", "9")`, `("topic", "sale")`, `("everyone", "")`.
+    pub fn enumerated(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::GroupMembers(group) => Some(("members", group)),
+            Self::Topic(topic) => Some(("topic", topic)),
+            Self::Everyone => Some(("everyone", "")),
+            Self::Users(_) | Self::GroupOwner(_) | Self::Tokens(_) => None,
+        }
+    }
+
+    /// In words, for records: `user 42`, `all members of group 9`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Users(users) => match users.as_slice() {
+                [user] => format!("user {user}"),
+                users => format!("{} users", users.len()),
+            },
+            Self::GroupOwner(group) => format!("the owner of group {group}"),
+            Self::GroupMembers(group) => format!("all members of group {group}"),
+            Self::Topic(topic) => format!("topic {topic}"),
+            Self::Everyone => "everyone".to_owned(),
+            Self::Tokens(devices) => format!("{} tokens", devices.len()),
+        }
+    }
+
+    /// What decides the shard: one user's events, and one group's, keep their order.
+    pub fn shard_key(&self) -> &str {
+        match self {
+            Self::Users(users) => users.first().map_or("", String::as_str),
+            Self::GroupOwner(of) | Self::GroupMembers(of) | Self::Topic(of) => of,
+            Self::Everyone => "",
+            Self::Tokens(devices) => devices.first().map_or("", |d| &d.token),
         }
     }
 }
@@ -84,6 +151,12 @@ pub struct Event {
     pub send_at: Option<Millis>,
     /// Time to live in milliseconds from when it was taken in.
     pub expires_in: Option<Millis>,
+    /// The language of its texts, instead of each recipient's own.
+    pub locale: Option<String>,
+    /// How urgent, instead of the type's own.
+    pub priority: Option<Priority>,
+    /// When the intake accepted it; a plain RPUSH carries no time.
+    pub accepted_at: Option<Millis>,
 }
 
 /// Where a lane's producers keep the fields of an event: paths (`a.b`) into their own items.
@@ -120,7 +193,7 @@ impl Event {
             return Err(Invalid::new("item", format!("expected an object with fields, found {}", kind_of(item))));
         }
         let data = match item.path(&map.data) {
-            None | Some(Value::Null) => serde_json::Map::new(),
+            None | Some(Value::Null) => unmapped(item, map),
             // PHP writes an empty array for an empty object.
             Some(Value::List(list)) if list.is_empty() => serde_json::Map::new(),
             Some(value) => match value.to_json() {
@@ -153,9 +226,34 @@ impl Event {
                     Some(seconds * 1_000)
                 }
             },
+            locale: text(item, "locale")?.filter(|locale| !locale.is_empty()),
+            priority: match text(item, "priority")?.as_deref() {
+                None | Some("") => None,
+                Some("high") => Some(Priority::High),
+                Some("normal") => Some(Priority::Normal),
+                Some("low") => Some(Priority::Low),
+                Some(_) => return Err(Invalid::new("priority", "expected high, normal or low")),
+            },
+            accepted_at: item.get(ACCEPTED_AT).and_then(Value::int),
         })
     }
 }
+
+/// The fields of an item without a `data` of its own: what no other field of the event is read from.
+fn unmapped(item: &Value, map: &Map) -> serde_json::Map<String, serde_json::Value> {
+    const OWN: [&str; 11] =
+        ["type", "to", "id", "app", "author", "title", "body", "send_at", "expires_in", "locale", "priority"];
+    let serde_json::Value::Object(mut fields) = item.to_json() else { return serde_json::Map::new() };
+    let mapped = [Some(&map.kind), map.user.as_ref(), map.group.as_ref(), Some(&map.app), Some(&map.id)];
+    let used = |name: &str| {
+        OWN.contains(&name) || name == ACCEPTED_AT || mapped.iter().flatten().any(|path| path.as_str() == name)
+    };
+    fields.retain(|name, _| !used(name));
+    fields
+}
+
+/// The field in which the intake notes when it accepted an event, in milliseconds since 1970.
+pub const ACCEPTED_AT: &str = "accepted_at";
 
 fn kind(item: &Value, path: &str) -> Result<Kind, Invalid> {
     let value = item.path(path).ok_or_else(|| Invalid::new(path, "is missing"))?;
@@ -203,12 +301,47 @@ fn audience(item: &Value, map: &Map) -> Result<Audience, Invalid> {
         return users.values().enumerate().map(id).collect::<Result<_, _>>().map(Audience::Users);
     }
     if let Some(group) = text(to, "group")? {
-        if to.get("members").is_some_and(Value::truthy) {
-            return Err(Invalid::new("to.members", "telling all members of a group is not supported by this version"));
-        }
-        return one("to.group", group).map(Audience::GroupOwner);
+        let group = one("to.group", group)?;
+        let all = to.get("members").is_some_and(Value::truthy);
+        return Ok(if all { Audience::GroupMembers(group) } else { Audience::GroupOwner(group) });
     }
-    Err(Invalid::new("to", "expected one of user, users, group"))
+    if let Some(topic) = text(to, "topic")? {
+        return one("to.topic", topic).map(Audience::Topic);
+    }
+    if let Some(tokens) = to.get("tokens") {
+        return devices(tokens);
+    }
+    if to.get("all").is_some_and(Value::truthy) {
+        return Ok(Audience::Everyone);
+    }
+    Err(Invalid::new("to", "expected one of user, users, group, topic, tokens, all"))
+}
+
+fn devices(tokens: &Value) -> Result<Audience, Invalid> {
+    if !matches!(tokens, Value::List(_) | Value::Map(_)) {
+        return Err(Invalid::new("to.tokens", format!("expected a list, found {}", kind_of(tokens))));
+    }
+    let count = tokens.values().count();
+    if !(1..=MAX_USERS).contains(&count) {
+        return Err(Invalid::new("to.tokens", format!("expected 1 to {MAX_USERS} tokens, found {count}")));
+    }
+    let device = |(i, device): (usize, &Value)| {
+        let field = |name: &str| format!("to.tokens.{i}.{name}");
+        let needed = |name: &str| match device.get(name).and_then(Value::text) {
+            Some(text) => one(&field(name), text.into_owned()),
+            None => Err(Invalid::new(field(name), "is missing or not text")),
+        };
+        let platform = needed("platform")?;
+        let platform = Platform::parse(&platform)
+            .ok_or_else(|| Invalid::new(field("platform"), format!("`{platform}` is neither android nor ios")))?;
+        let environment = match device.get("env").and_then(Value::text) {
+            None => Environment::default(),
+            Some(text) => Environment::parse(&text)
+                .ok_or_else(|| Invalid::new(field("env"), format!("`{text}` is neither prod nor dev")))?,
+        };
+        Ok(Device { token: needed("token")?, platform, app: needed("app")?, environment })
+    };
+    tokens.values().enumerate().map(device).collect::<Result<_, _>>().map(Audience::Tokens)
 }
 
 fn one(field: &str, id: String) -> Result<String, Invalid> {
@@ -286,8 +419,27 @@ mod tests {
         let event = read(r#"{"push_type":5,"msg":{"to_id":42,"order":"A1"}}"#, &map).unwrap();
         assert_eq!(event.to, Audience::Users(vec!["42".into()]));
         assert_eq!(event.data["order"], "A1");
+        let map = Map { kind: "push_type".into(), user: Some("to_id".into()), ..Map::default() };
+        let event = read(r#"{"push_type":5,"to_id":42,"order":"A1"}"#, &map).unwrap();
+        assert_eq!(serde_json::Value::Object(event.data), serde_json::json!({"order": "A1"}), "what is not mapped");
+        let map =
+            Map { kind: "push_type".into(), user: Some("msg.to_id".into()), data: "msg".into(), ..Map::default() };
         let error = read(r#"{"push_type":5,"msg":{}}"#, &map).unwrap_err();
         assert_eq!(error.to_string(), "msg.to_id: is missing: nobody is named");
+    }
+
+    #[test]
+    fn every_audience_is_read() {
+        let audience = |to: &str| read(&format!(r#"{{"type":7,"to":{to}}}"#), &Map::default()).unwrap().to;
+        assert_eq!(audience(r#"{"group":"9"}"#), Audience::GroupOwner("9".into()));
+        assert_eq!(audience(r#"{"group":"9","members":true}"#), Audience::GroupMembers("9".into()));
+        assert_eq!(audience(r#"{"topic":"sale"}"#), Audience::Topic("sale".into()));
+        assert_eq!(audience(r#"{"all":true}"#), Audience::Everyone);
+        let Audience::Tokens(devices) = audience(r#"{"tokens":[{"token":"t","platform":"iphone","app":"higo"}]}"#)
+        else {
+            panic!("no tokens");
+        };
+        assert_eq!((devices[0].platform, devices[0].environment), (Platform::Ios, Environment::Production));
     }
 
     #[test]
@@ -296,7 +448,9 @@ mod tests {
         refused(r#"{"to":{"user":"1"}}"#, "type: is missing");
         refused(r#"{"type":[],"to":{"user":"1"}}"#, "type: expected a number or a name, found a list");
         refused(r#"{"type":7}"#, "to: is missing: nobody is named");
-        refused(r#"{"type":7,"to":{"nobody":1}}"#, "to: expected one of user, users, group");
+        refused(r#"{"type":7,"to":{"nobody":1}}"#, "to: expected one of user, users, group, topic, tokens, all");
+        refused(r#"{"type":7,"to":{"tokens":[{"token":"t"}]}}"#, "to.tokens.0.platform: is missing or not text");
+        refused(r#"{"type":7,"to":{"user":"1"},"priority":"soon"}"#, "priority: expected high, normal or low");
         refused(r#"{"type":7,"to":{"users":["1",[]]}}"#, "to.users.1: expected text or a number");
         refused(r#"{"type":7,"to":{"user":""}}"#, "to.user: expected an id of 1 to 256 bytes");
         refused(r#"{"type":7,"to":{"user":"1"},"data":3}"#, "data: expected an object, found a number");

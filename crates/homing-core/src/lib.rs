@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod lookup;
 pub mod notification;
 pub mod queue;
+pub mod quiet;
 pub mod record;
 pub mod retry;
 pub mod rules;

@@ -29,6 +29,41 @@ pub struct Verdict {
     pub seen: String,
 }
 
+/// How one id was looked up, for explain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explained {
+    /// The store's name in the configuration.
+    pub store: String,
+    /// The concrete command, statement or request: `GET login_status:42`.
+    pub asked: String,
+    /// The raw answer as text, shortened; never a whole token.
+    pub raw: String,
+    /// The decoded and mapped rows.
+    pub rows: Vec<Row>,
+}
+
+/// A page of members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The members, in the store's own order, each once.
+    pub members: Vec<String>,
+    /// Where the next page begins; `None` = this was the last. Only the same enumerator reads it.
+    pub next: Option<String>,
+}
+
+/// An enumerator: the members of a group or topic, or everyone, in a stable order, a page at a time.
+///
+/// It only reads and may be cancelled and repeated freely. A member that was there all the time is in exactly one page,
+/// whoever comes and goes meanwhile.
+pub trait Members: Send + Sync {
+    /// Its name in the configuration: `group_members`.
+    fn name(&self) -> &str;
+
+    /// Up to `limit` members of `of` (a group's or topic's id; empty for everyone), from the first or from where the
+    /// former page's [`Page::next`] says.
+    fn page<'a>(&'a self, of: &'a str, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Page, StoreDown>>;
+}
+
 /// One configured lookup.
 ///
 /// `rows` answers for many ids in one round trip per store, in the order of the ids; an id without data has no rows.
@@ -39,6 +74,9 @@ pub trait Lookup: Send + Sync {
 
     /// The rows of each id.
     fn rows<'a>(&'a self, ids: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Vec<Row>>, StoreDown>>;
+
+    /// Looks one id up without any cache and shows how. Tokens are shortened in `raw`.
+    fn explain<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Explained, StoreDown>>;
 
     /// Applies the lookup's `accept` expression and `on_missing` to the rows of one id.
     fn judge(&self, rows: &[Row], now: Millis) -> Verdict;

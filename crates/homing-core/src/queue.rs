@@ -63,6 +63,9 @@ impl Log {
     /// Work that came back from the delayed set.
     pub const RETRY: Self = Self(Cow::Borrowed("retry"));
 
+    /// Events with a large audience, worked off in chunks.
+    pub const FANOUT: Self = Self(Cow::Borrowed("fanout"));
+
     /// The list where items of a blocked application wait (`wait:higo`).
     pub fn wait(app: &str) -> Self {
         Self(Cow::Owned(format!("wait:{app}")))
@@ -77,6 +80,30 @@ impl Log {
     pub fn name(&self) -> &str {
         &self.0
     }
+}
+
+/// An item that is offered to a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewItem {
+    /// Its identity, where it has one of its own: the same id is accepted once within [`REMEMBERED`].
+    pub id: Option<String>,
+    /// Its bytes.
+    pub body: Bytes,
+}
+
+/// How long an accepted id is remembered, in milliseconds.
+pub const REMEMBERED: Millis = 3_600_000;
+
+/// At most so many ids are remembered per shard and purpose; the oldest go first.
+pub const MAX_REMEMBERED: usize = 1_000_000;
+
+/// What is known of an id at a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// An owner of this shard committed it with [`Commit::seen`].
+    pub seen: bool,
+    /// It was taken back with [`Queue::cancel`].
+    pub cancelled: bool,
 }
 
 /// One item, still standing in its list.
@@ -168,6 +195,10 @@ pub struct Commit {
     pub counts: Counts,
     /// Named values kept beside the shard (a scanner's cursor); they are in [`Opened::values`] for the successor.
     pub put: Vec<(String, Bytes)>,
+    /// Ids that this shard has dealt with, each with the time that it is remembered by; see [`Shard::marks`].
+    pub seen: Vec<(String, Millis)>,
+    /// Forget the ids that were remembered by an earlier time than this.
+    pub forget_seen: Option<Millis>,
     /// The fates, for the trace.
     pub records: Vec<Record>,
 }
@@ -281,9 +312,23 @@ pub trait Queue: Send + Sync {
     /// taken at once; a released or expired one too. Retry freely.
     fn acquire<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Box<dyn Shard>>>;
 
-    /// Appends items to a main list, as any producer would. An answer of `Unavailable` may have appended: only items
-    /// with an id of their own may be repeated.
-    fn append<'a>(&'a self, queue: &'a QueueName, items: &'a [Bytes]) -> BoxFuture<'a, Result<()>>;
+    /// Appends items to a main list, as any producer would, in one atomic step: all of them that are new, or none.
+    /// Answers for each whether it is new; an item whose id was accepted within [`REMEMBERED`] is not appended again.
+    /// Refuses all with [`Error::Full`] if the list would become longer than `high_water` (0 = no bound). `now` is the
+    /// time that ids are remembered by. An answer of `Unavailable` may have appended: only items with an id may be
+    /// repeated.
+    fn append<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        items: &'a [NewItem],
+        high_water: u64,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<Vec<bool>>>;
+
+    /// Takes message `id` back: a tombstone that the owner reads ([`Shard::marks`]), kept until `until` and at most
+    /// [`MAX_REMEMBERED`] of them. Repeat freely.
+    fn cancel<'a>(&'a self, shard: &'a QueueName, id: &'a str, now: Millis, until: Millis)
+    -> BoxFuture<'a, Result<()>>;
 
     /// A consistent picture of one shard for operators; changes nothing.
     fn inspect<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Snapshot>>;
@@ -319,6 +364,14 @@ pub trait Shard: Send {
     /// Does all of `commit` or nothing, and extends the lease. On `Unavailable` call it again *with the same commit*
     /// until another answer comes, or drop the shard: if it had run, the answer is Ok and nothing happens twice.
     fn commit<'a>(&'a mut self, commit: &'a Commit) -> BoxFuture<'a, Result<()>>;
+
+    /// What is known of each id, in their order, in one round trip. Changes nothing; repeat freely.
+    fn marks<'a>(&'a mut self, ids: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Mark>>>;
+
+    /// Acknowledges what somebody else did to the lists (an alarm of [`Error::Foreign`]): every list is taken as it
+    /// stands now, checkpoints are dropped, heads and counters are set so that the ledger balances. Answers how many
+    /// items of the main list were taken away behind Homing's back, as far as the counters tell.
+    fn resync(&mut self) -> BoxFuture<'_, Result<u64>>;
 
     /// The oldest letters of the dead list, at most `n`. Changes nothing; repeat freely.
     fn dead(&mut self, n: usize) -> BoxFuture<'_, Result<Vec<Bytes>>>;

@@ -5,21 +5,48 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     clock::Millis,
     lookup::{Lookup, Row, Verdict},
+    quiet::QuietHours,
 };
 
 /// What the lookups answered for one user, by the lookup's name.
 pub type Facts = HashMap<Arc<str>, Vec<Row>>;
 
+/// What a rule decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The message goes on.
+    Pass,
+    /// The recipient is not told.
+    Skip,
+    /// Not now; it is judged again at this time.
+    Defer(Millis),
+}
+
+/// What a rule says of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// The decision.
+    pub decision: Decision,
+    /// What was seen, for records and explain: `value=1`, `missing`.
+    pub seen: String,
+}
+
+impl From<Verdict> for Ruling {
+    fn from(verdict: Verdict) -> Self {
+        Self { decision: if verdict.pass { Decision::Pass } else { Decision::Skip }, seen: verdict.seen }
+    }
+}
+
 /// One rule. It reads facts and the time that it is given, and nothing else.
 pub trait Rule: Send + Sync {
-    /// Its name in records, counters and explain: `login`, `online`, `account`, `dnd`.
+    /// Its name in records, counters and explain: `login`, `online`, `account`, `dnd`, `quiet`.
     fn name(&self) -> &str;
 
-    /// The lookup whose rows it reads.
-    fn lookup(&self) -> &Arc<str>;
+    /// The lookup whose rows it reads; `None` where it needs none.
+    fn lookup(&self) -> Option<&Arc<str>>;
 
     /// May the user be told, and what was seen.
-    fn judge(&self, rows: &[Row], now: Millis) -> Verdict;
+    fn judge(&self, rows: &[Row], now: Millis) -> Ruling;
 }
 
 /// Passes where the lookup's `accept` expression holds.
@@ -41,12 +68,12 @@ impl Rule for Accepts {
         &self.name
     }
 
-    fn lookup(&self) -> &Arc<str> {
-        &self.key
+    fn lookup(&self) -> Option<&Arc<str>> {
+        Some(&self.key)
     }
 
-    fn judge(&self, rows: &[Row], now: Millis) -> Verdict {
-        self.lookup.judge(rows, now)
+    fn judge(&self, rows: &[Row], now: Millis) -> Ruling {
+        self.lookup.judge(rows, now).into()
     }
 }
 
@@ -68,61 +95,169 @@ impl Rule for Exists {
         &self.name
     }
 
-    fn lookup(&self) -> &Arc<str> {
-        &self.key
+    fn lookup(&self) -> Option<&Arc<str>> {
+        Some(&self.key)
     }
 
-    fn judge(&self, rows: &[Row], _now: Millis) -> Verdict {
-        let seen = if rows.is_empty() { "missing" } else { "present" };
-        Verdict { pass: !rows.is_empty(), seen: seen.to_owned() }
+    fn judge(&self, rows: &[Row], _now: Millis) -> Ruling {
+        let (decision, seen) = if rows.is_empty() { (Decision::Skip, "missing") } else { (Decision::Pass, "present") };
+        Ruling { decision, seen: seen.to_owned() }
     }
 }
 
-/// A rule that said no, and what it saw.
+/// Where users live and when they sleep: what a profile does not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileDefaults {
+    /// Language of the texts.
+    pub locale: String,
+    /// Time zone.
+    pub zone: String,
+    /// Quiet hours, in texts as a profile has them: from, to.
+    pub quiet: Option<(String, String)>,
+}
+
+/// Defers while it is night where the recipient lives.
+pub struct Quiet {
+    lookup: Option<Arc<str>>,
+    defaults: ProfileDefaults,
+}
+
+impl Quiet {
+    /// Over the lookup of profiles (columns `time_zone`, `quiet_from`, `quiet_to`), where there is one.
+    pub fn new(lookup: Option<Arc<str>>, defaults: ProfileDefaults) -> Self {
+        Self { lookup, defaults }
+    }
+}
+
+impl Rule for Quiet {
+    fn name(&self) -> &'static str {
+        "quiet"
+    }
+
+    fn lookup(&self) -> Option<&Arc<str>> {
+        self.lookup.as_ref()
+    }
+
+    fn judge(&self, rows: &[Row], now: Millis) -> Ruling {
+        let hours = quiet_hours(rows, &self.defaults);
+        match hours.as_ref().and_then(|hours| hours.ends(now)) {
+            Some(until) => Ruling { decision: Decision::Defer(until), seen: seen(hours.as_ref()) },
+            None => Ruling { decision: Decision::Pass, seen: seen(hours.as_ref()) },
+        }
+    }
+}
+
+fn seen(hours: Option<&QuietHours>) -> String {
+    match hours {
+        None => "no quiet hours".to_owned(),
+        Some(QuietHours { from, to, zone }) => {
+            format!("quiet from {}:{:02} to {}:{:02} {zone}", from / 60, from % 60, to / 60, to % 60)
+        }
+    }
+}
+
+/// A recipient's quiet hours: what the profile says, for what it does not say the defaults. A profile that cannot be
+/// read (a time zone that nobody knows) counts as one that says nothing.
+pub fn quiet_hours(rows: &[Row], defaults: &ProfileDefaults) -> Option<QuietHours> {
+    let own = |column: &str| rows.first().and_then(|row| row.get(column)).map(String::as_str).filter(|s| !s.is_empty());
+    let zone = own("time_zone").unwrap_or(&defaults.zone);
+    let usual = defaults.quiet.as_ref();
+    let from = own("quiet_from").or(usual.map(|(from, _)| from.as_str()))?;
+    let to = own("quiet_to").or(usual.map(|(_, to)| to.as_str()))?;
+    QuietHours::parse(from, to, zone).ok().or_else(|| {
+        let (from, to) = usual?;
+        QuietHours::parse(from, to, &defaults.zone).ok()
+    })
+}
+
+/// A rule that did not say yes, and what it saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The rule's name.
     pub rule: String,
     /// What it saw.
     pub seen: String,
+    /// It is only for now: judge again at this time.
+    pub until: Option<Millis>,
 }
 
 /// The first refusal of a user, in the order of the rules; `None` when all pass. A lookup without an answer counts as
-/// one without rows.
+/// one without rows. A rule that defers ends it only if no later one refuses for good.
 pub fn first_refusal(rules: &[Arc<dyn Rule>], facts: &Facts, now: Millis) -> Option<Refusal> {
-    rules.iter().find_map(|rule| {
-        let rows = facts.get(rule.lookup()).map(Vec::as_slice).unwrap_or_default();
-        let verdict = rule.judge(rows, now);
-        (!verdict.pass).then(|| Refusal { rule: rule.name().to_owned(), seen: verdict.seen })
-    })
+    let mut deferred: Option<Refusal> = None;
+    for rule in rules {
+        let rows = rule.lookup().and_then(|lookup| facts.get(lookup)).map(Vec::as_slice).unwrap_or_default();
+        let Ruling { decision, seen } = rule.judge(rows, now);
+        let refusal = |until| Refusal { rule: rule.name().to_owned(), seen, until };
+        match decision {
+            Decision::Pass => {}
+            Decision::Skip => return Some(refusal(None)),
+            Decision::Defer(until) if deferred.as_ref().is_none_or(|d| d.until < Some(until)) => {
+                deferred = Some(refusal(Some(until)));
+            }
+            Decision::Defer(_) => {}
+        }
+    }
+    deferred
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Fixed(&'static str, Arc<str>, bool);
+    struct Fixed(&'static str, Arc<str>, Decision);
 
     impl Rule for Fixed {
         fn name(&self) -> &str {
             self.0
         }
-        fn lookup(&self) -> &Arc<str> {
-            &self.1
+        fn lookup(&self) -> Option<&Arc<str>> {
+            Some(&self.1)
         }
-        fn judge(&self, rows: &[Row], _: Millis) -> Verdict {
-            Verdict { pass: self.2 && !rows.is_empty(), seen: format!("{} rows", rows.len()) }
+        fn judge(&self, rows: &[Row], _: Millis) -> Ruling {
+            let decision = if rows.is_empty() { Decision::Skip } else { self.2 };
+            Ruling { decision, seen: format!("{} rows", rows.len()) }
         }
+    }
+
+    fn rule(name: &'static str, decision: Decision) -> Arc<dyn Rule> {
+        Arc::new(Fixed(name, "facts".into(), decision))
+    }
+
+    fn refused(rule: &str, seen: &str, until: Option<Millis>) -> Option<Refusal> {
+        Some(Refusal { rule: rule.into(), seen: seen.into(), until })
     }
 
     #[test]
     fn the_first_refusal_ends_it() {
-        let rule = |name, pass| Arc::new(Fixed(name, "facts".into(), pass)) as Arc<dyn Rule>;
+        use Decision::{Defer, Pass, Skip};
         let facts: Facts = [("facts".into(), vec![Row::new()])].into_iter().collect();
-        assert_eq!(first_refusal(&[rule("a", true), rule("b", true)], &facts, 0), None);
-        let refusal = first_refusal(&[rule("a", true), rule("b", false), rule("c", false)], &facts, 0);
-        assert_eq!(refusal, Some(Refusal { rule: "b".into(), seen: "1 rows".into() }));
-        let missing = first_refusal(&[rule("a", true)], &Facts::new(), 0);
-        assert_eq!(missing, Some(Refusal { rule: "a".into(), seen: "0 rows".into() }));
+        let judge = |rules: &[Arc<dyn Rule>]| first_refusal(rules, &facts, 0);
+        assert_eq!(judge(&[rule("a", Pass), rule("b", Pass)]), None);
+        assert_eq!(judge(&[rule("a", Pass), rule("b", Skip), rule("c", Skip)]), refused("b", "1 rows", None));
+        assert_eq!(first_refusal(&[rule("a", Pass)], &Facts::new(), 0), refused("a", "0 rows", None));
+        let deferred = [rule("a", Defer(5)), rule("b", Defer(9)), rule("c", Pass)];
+        assert_eq!(judge(&deferred), refused("b", "1 rows", Some(9)), "until the last of them lets it pass");
+        assert_eq!(judge(&[rule("a", Defer(5)), rule("b", Skip)]), refused("b", "1 rows", None));
+    }
+
+    #[test]
+    fn quiet_hours_come_from_the_profile_or_the_lane() {
+        let night = Some(("23:00".to_owned(), "08:00".to_owned()));
+        let defaults = ProfileDefaults { locale: "zh".into(), zone: "Asia/Shanghai".into(), quiet: night };
+        let profile = |fields: &[(&str, &str)]| -> Vec<Row> {
+            vec![fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()]
+        };
+        let hours = |rows: &[Row]| quiet_hours(rows, &defaults).map(|h| (h.from, h.to, h.zone));
+        assert_eq!(hours(&[]), Some((1380, 480, "Asia/Shanghai".into())));
+        assert_eq!(hours(&profile(&[("time_zone", "Europe/Berlin")])), Some((1380, 480, "Europe/Berlin".into())));
+        assert_eq!(hours(&profile(&[("quiet_from", "22:30"), ("quiet_to", "")])).map(|h| h.0), Some(1350));
+        assert_eq!(hours(&profile(&[("time_zone", "Mars")])), Some((1380, 480, "Asia/Shanghai".into())));
+        let none = ProfileDefaults { quiet: None, ..defaults.clone() };
+        assert_eq!(quiet_hours(&[], &none), None);
+        let midnight = 1_795_190_400_000; // 2026-11-21T00:00+08:00
+        let ruling = Quiet::new(None, defaults).judge(&[], midnight);
+        assert_eq!(ruling.decision, Decision::Defer(midnight + 8 * 3_600_000));
+        assert_eq!(ruling.seen, "quiet from 23:00 to 8:00 Asia/Shanghai");
     }
 }

@@ -39,7 +39,7 @@ enum DeadItem<T> {
 }
 
 /// Work that comes back: the item as it first stood in its list, and what has happened to it since.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The message's id.
     pub id: String,
@@ -53,6 +53,15 @@ pub struct Envelope {
     pub first_at: Millis,
     /// The last answer, in words.
     pub why: String,
+    /// Of an event: only these recipients are still to be judged (they were deferred).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Of an event with a large audience: the recipients up to this one have been worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Of an event with a large audience: how many recipients have been worked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub worked: u64,
     /// The item: only its unfinished targets.
     #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
@@ -78,6 +87,11 @@ pub struct DeadLetter {
     /// Its bytes: only the unfinished targets of a notification, untouched where it could not be read.
     #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Notification {
@@ -204,6 +218,7 @@ mod tests {
             expires_at: 2,
             at_most_once: false,
             targets: vec![Target { user: "42".into(), token: "t".repeat(64) }],
+            ..Notification::default()
         };
         assert_eq!(Notification::decode(&notification.encode()).unwrap(), notification);
         let envelope = Envelope {
@@ -214,6 +229,7 @@ mod tests {
             first_at: 5,
             why: "busy".into(),
             body: notification.encode().to_vec(),
+            ..Envelope::default()
         };
         assert_eq!(Envelope::decode(&envelope.encode()).unwrap(), envelope);
         let error = Notification::decode(&envelope.encode()).unwrap_err().to_string();
