@@ -8,3 +8,4 @@
 
 pub mod owner;
 pub mod redis;
+mod resync;

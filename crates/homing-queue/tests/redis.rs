@@ -5,8 +5,12 @@
 
 #[path = "support/contract.rs"]
 mod contract;
+#[path = "support/ids.rs"]
+mod ids;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "support/resync.rs"]
+mod resync;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -14,9 +18,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use homing_core::queue::{Commit, Delayed, Error, Queue, QueueName};
+use homing_core::queue::{Commit, Delayed, Error, Log, NewItem, Queue, QueueName};
 use homing_queue::redis::{Options, RedisQueue};
-use support::{Backend, Held, LONG, fresh, items};
+use support::{Backend, Held, LONG, fresh, items, plain};
 
 struct Redis {
     url: String,
@@ -62,6 +66,19 @@ impl Backend for Redis {
         Box::pin(async move {
             let popped: Option<Vec<u8>> = self.cmd(redis::cmd("LPOP").arg(list.as_str())).await;
             assert!(popped.is_some());
+        })
+    }
+
+    fn foreign_unshift<'a>(&'a self, list: &'a QueueName, item: &'a Bytes) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.cmd::<i64>(redis::cmd("LPUSH").arg(list.as_str()).arg(item.as_ref())).await;
+        })
+    }
+
+    fn foreign_delete<'a>(&'a self, shard: &'a QueueName, log: &'a Log) -> BoxFuture<'a, ()> {
+        let key = if *log == Log::MAIN { shard.to_string() } else { format!("{{{shard}}}:{}", log.name()) };
+        Box::pin(async move {
+            self.cmd::<i64>(redis::cmd("DEL").arg(key)).await;
         })
     }
 
@@ -190,7 +207,7 @@ async fn a_full_server_still_drains() {
     server.cmd::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1mb")).await;
     let queue = server.queue(LONG);
     assert!(
-        matches!(queue.append(&q, &items(0, 1)).await, Err(Error::Unavailable(e)) if e.to_string().contains("OOM"))
+        matches!(queue.append(&q, &plain(&items(0, 1)), 0, 0).await, Err(Error::Unavailable(e)) if e.to_string().contains("OOM"))
     );
     let memory = queue.memory().await.unwrap();
     assert!(memory.limit == 1 << 20 && memory.used > memory.limit, "{memory:?}");
@@ -202,6 +219,72 @@ async fn a_full_server_still_drains() {
     held.shard.promote(2).await.unwrap();
     held.shard.renew().await.unwrap();
     assert_eq!((server.contents(&q).await.len(), server.contents(&next).await.len()), (200, 100));
+}
+
+/// Items with ids are refused by a full server, too, and nothing of them is remembered.
+#[tokio::test]
+async fn a_full_server_remembers_no_id_of_what_it_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = OwnServer::start(dir.path()).await;
+    let server = Redis { url: own.url.clone() };
+    let queue = server.queue(LONG);
+    let q = fresh("oom_ids");
+    let item = [NewItem { id: Some("a".into()), body: Bytes::from_static(b"x") }];
+    server.cmd::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1mb")).await;
+    server.cmd::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1")).await;
+    let refused = queue.append(&q, &item, 0, 1_000).await;
+    assert!(matches!(&refused, Err(Error::Unavailable(e)) if e.to_string().contains("OOM")), "{refused:?}");
+    server.cmd::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("0")).await;
+    assert_eq!(queue.append(&q, &item, 0, 1_000).await.unwrap(), [true]);
+    assert_eq!(queue.append(&q, &item, 0, 1_000).await.unwrap(), [false]);
+}
+
+/// What is not used leaves no key behind.
+#[tokio::test]
+async fn items_without_ids_touch_no_set() {
+    let server = server();
+    let queue = server.queue(LONG);
+    let (q, next) = (fresh("no_sets"), fresh("next"));
+    queue.append(&q, &plain(&items(0, 10)), 100, 1_000).await.unwrap();
+    let mut held = Held::take(&*queue, &q).await;
+    let seqs = held.peek().await;
+    let commit = held.hand_over(&seqs, &next);
+    held.commit(&commit).await;
+    assert_eq!(held.shard.marks(&["a"]).await.unwrap().len(), 1);
+    for set in ["ids", "seen", "cancelled"] {
+        let there: i64 = server.cmd(redis::cmd("EXISTS").arg(format!("{{{q}}}:{set}"))).await;
+        assert_eq!(there, 0, "{set}");
+    }
+}
+
+/// The reply of a resync is lost: it is asked again, and the books are set once.
+#[tokio::test]
+async fn a_resync_whose_reply_is_lost_is_done_once() {
+    let server = server();
+    let proxy = proxy::Proxy::start(&server.url).await;
+    let (direct, queue) = (server.queue(LONG), RedisQueue::new(&proxy.url, options(LONG)).unwrap());
+    let q = fresh("lost_resync");
+    let mut held = resync::entry(&server, &*direct, &q, 10, &[0, 1]).await;
+    held.shard.renew().await.unwrap();
+    held.shard.release().await.unwrap();
+    for _ in 0..3 {
+        server.foreign_pop(&q).await;
+    }
+    let mut shard = queue.acquire(&q).await.unwrap();
+    // Its connection is open and its scripts are known; the inspection is the first script that goes out.
+    shard.renew().await.unwrap();
+    let mut answer = None;
+    for _ in 0..4 {
+        proxy.lose_next_reply();
+        if shard.resync().await.is_ok() {
+            answer = Some(());
+        }
+    }
+    assert!(answer.is_none(), "each lost a reply");
+    shard.resync().await.unwrap();
+    let snapshot = queue.inspect(&q).await.unwrap();
+    resync::balanced(&snapshot, homing_core::ledger::Role::Entry);
+    assert_eq!(snapshot.counts.get("entry.dead.foreign"), 3);
 }
 
 /// A redis-server of one test, killed when dropped.

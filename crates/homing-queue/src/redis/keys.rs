@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `q` | the numbered list that producers RPUSH; its items stay until they are finished |
 //! | `{q}:own` | string with expiry: the owner's fencing token, see [`owner`](crate::owner) |
-//! | `{q}:state` | hash: `epoch`, `first_epoch`, `birth`, `commit` (number of the last commit of this lease), `clean`, `suspect`, `suspicion`; per log `head:L`, `done:L` (checkpoint), `fin:L`; `put:N` (a scanner's cursor) |
-//! | `{q}:retry`, `{q}:wait:APP` | own lists, of envelopes |
+//! | `{q}:state` | hash: `epoch`, `first_epoch`, `birth`, `commit` (number of the last commit of this lease), `clean`, `suspect`, `suspicion`, `tail` (head + length of the main list when last looked at); per log `head:L`, `done:L` (checkpoint), `fin:L`; `put:N` (a scanner's cursor) |
+//! | `{q}:retry`, `{q}:fanout`, `{q}:wait:APP` | own lists, of envelopes |
 //! | `{q}:delayed` | zset by due time (ms); a member is a unique id, a colon and an envelope |
 //! | `{q}:dead` | list of dead letters |
 //! | `{q}:ledger` | hash of counters |
 //! | `{q}:trace` | stream, one entry per commit: field `b`, a blob of records |
+//! | `{q}:ids` | zset by time of acceptance (ms): ids of accepted items |
+//! | `{q}:seen` | zset by time (ms): ids that the owner has dealt with |
+//! | `{q}:cancelled` | zset by end (ms): ids of messages that were taken back |
 //!
 //! One hash holds what the commit script reads and writes, so a commit touches few keys. `{q}` in braces makes Redis
 //! Cluster hash only `q`, so a shard's keys share the slot of its list; a name that carries a tag of its own
@@ -55,6 +58,18 @@ impl Keys {
 
     pub(crate) fn trace(&self) -> String {
         self.suffixed("trace")
+    }
+
+    pub(crate) fn ids(&self) -> String {
+        self.suffixed("ids")
+    }
+
+    pub(crate) fn seen(&self) -> String {
+        self.suffixed("seen")
+    }
+
+    pub(crate) fn cancelled(&self) -> String {
+        self.suffixed("cancelled")
     }
 
     pub(crate) fn log(&self, log: &Log) -> String {

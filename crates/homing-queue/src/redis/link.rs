@@ -38,6 +38,16 @@ impl Link {
         answer
     }
 
+    /// Runs a plain command.
+    pub(crate) async fn ask(&mut self, cmd: &Cmd) -> RedisResult<Value> {
+        let mut connection = self.connection().await?;
+        let answer = connection.req_packed_command(cmd).await.and_then(Value::extract_error);
+        if answer.as_ref().is_err_and(is_broken) {
+            self.open = None;
+        }
+        answer
+    }
+
     async fn connection(&mut self) -> RedisResult<MultiplexedConnection> {
         if let Some(open) = &self.open {
             return Ok(open.clone());

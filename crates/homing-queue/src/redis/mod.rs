@@ -8,9 +8,11 @@
 //! remembered by the server, and the next change by anybody else is announced on the connection. It costs one message
 //! per peek, however many items are pushed, blocks nothing and needs no second connection.
 
+mod inspect;
 mod keys;
 mod link;
 pub mod queue;
+mod resync;
 mod script;
 pub mod shard;
 

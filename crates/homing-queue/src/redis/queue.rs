@@ -9,10 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use homing_core::{
-    queue::{Error, Log, LogDepth, MAX_ITEM, Memory, Opened, Queue, QueueName, Result, Shard, Snapshot},
+    clock::Millis,
+    queue::{
+        Error, Log, MAX_ITEM, MAX_REMEMBERED, Memory, NewItem, Opened, Queue, QueueName, REMEMBERED, Result, Shard,
+        Snapshot,
+    },
     record::Record,
     wire,
 };
@@ -23,6 +26,7 @@ use redis::{
 use tokio::sync::OnceCell;
 
 use super::{
+    inspect::{self, Seen},
     keys::Keys,
     link::Link,
     script::{Scripts, array, number, pairs, text, unavailable, unexpected},
@@ -113,12 +117,11 @@ impl RedisQueue {
         let mut link = Link::new(self.client.clone(), self.options.timeout);
         // Twice at most: the first answer may name a token that we may replace.
         loop {
-            let mut cmd = self.scripts.acquire.call(5);
-            cmd.arg(keys.own())
-                .arg(keys.state())
-                .arg(keys.delayed())
-                .arg(keys.log(&Log::MAIN))
-                .arg(keys.log(&Log::RETRY));
+            let mut cmd = self.scripts.acquire.call(6);
+            cmd.arg(keys.own()).arg(keys.state()).arg(keys.delayed());
+            for log in [Log::MAIN, Log::RETRY, Log::FANOUT] {
+                cmd.arg(keys.log(&log));
+            }
             cmd.arg(&suffix).arg(self.options.lease.as_millis()).arg(&replace).arg(format!("{:016x}", random()));
             cmd.arg(if alive { "1" } else { "0" });
             let asked = Instant::now();
@@ -178,19 +181,46 @@ impl RedisQueue {
         self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn push(&self, queue: &QueueName, items: &[Bytes]) -> Result<()> {
-        if let Some(large) = items.iter().find(|i| i.len() > MAX_ITEM) {
-            return Err(Error::TooLarge { queue: queue.clone(), size: large.len() });
+    async fn push(&self, queue: &QueueName, items: &[NewItem], high_water: u64, now: Millis) -> Result<Vec<bool>> {
+        if let Some(large) = items.iter().find(|i| i.body.len() > MAX_ITEM) {
+            return Err(Error::TooLarge { queue: queue.clone(), size: large.body.len() });
         }
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = Keys::new(queue);
         let mut connection = self.shared().await?;
-        for chunk in items.chunks(1_000) {
+        if high_water == 0 && items.iter().all(|i| i.id.is_none()) {
             let mut cmd = redis::cmd("RPUSH");
-            cmd.arg(queue.as_str());
-            for item in chunk {
-                cmd.arg(item.as_ref());
+            cmd.arg(keys.log(&Log::MAIN));
+            for item in items {
+                cmd.arg(item.body.as_ref());
             }
             connection.req_packed_command(&cmd).await.and_then(Value::extract_error).map_err(unavailable)?;
+            return Ok(vec![true; items.len()]);
         }
+        let mut cmd = self.scripts.append.call(2);
+        cmd.arg(keys.log(&Log::MAIN)).arg(keys.ids());
+        cmd.arg(high_water).arg(now).arg(now.saturating_sub(REMEMBERED)).arg(MAX_REMEMBERED);
+        for item in items {
+            cmd.arg(item.id.as_deref().unwrap_or_default()).arg(item.body.as_ref());
+        }
+        let answer = self.scripts.append.run(&cmd, &mut connection).await.map_err(unavailable)?;
+        let answer = array("append", answer)?;
+        match (answer.first().and_then(number), answer.get(1)) {
+            (Some(0), Some(Value::BulkString(news))) if news.len() == items.len() => {
+                Ok(news.iter().map(|new| *new == b'1').collect())
+            }
+            (Some(-3), _) => Err(Error::Full(queue.clone())),
+            _ => Err(unexpected("append", &Value::Array(answer))),
+        }
+    }
+
+    async fn take_back(&self, shard: &QueueName, id: &str, now: Millis, until: Millis) -> Result<()> {
+        let mut cmd = self.scripts.cancel.call(1);
+        cmd.arg(Keys::new(shard).cancelled()).arg(id).arg(now).arg(until).arg(MAX_REMEMBERED);
+        let mut connection = self.shared().await?;
+        self.scripts.cancel.run(&cmd, &mut connection).await.map_err(unavailable)?;
         Ok(())
     }
 
@@ -202,50 +232,15 @@ impl RedisQueue {
         let fields =
             connection.req_packed_command(&fields).await.and_then(Value::extract_error).map_err(unavailable)?;
         let fields = array("HKEYS", fields)?;
-        let mut logs = logs_in(fields.iter().map(text));
-        let (mut parts, owner, delayed, next_due, dead, state) = loop {
-            let mut cmd = self.scripts.inspect.call(5 + logs.len());
-            cmd.arg(keys.own()).arg(keys.state()).arg(keys.delayed()).arg(keys.dead()).arg(keys.ledger());
-            for log in &logs {
-                cmd.arg(keys.log(log));
-            }
+        let mut logs = inspect::logs_in(fields.iter().map(text));
+        loop {
+            let cmd = inspect::call(&self.scripts, &keys, &logs);
             let answer = self.scripts.inspect.run(&cmd, &mut connection).await.map_err(unavailable)?;
-            let mut parts = array("inspect", answer)?.into_iter();
-            let mut next = || parts.next().unwrap_or_default();
-            let owner = text(&next());
-            let (delayed, next_due, dead) = (count(&next()), number(&next()), count(&next()));
-            let state: HashMap<String, Vec<u8>> = pairs(array("inspect", next())?).into_iter().collect();
-            // A list that came between the two questions would be missing in the sums: then ask again.
-            let known = logs_in(state.keys().cloned());
-            if known.len() <= logs.len() {
-                break (parts, owner, delayed, next_due, dead, state);
+            match inspect::read(answer, &logs)? {
+                Seen::Whole(picture) => return Ok(picture.snapshot),
+                Seen::Again(known) => logs = known,
             }
-            logs = known;
-        };
-        let mut next = || parts.next().unwrap_or_default();
-        let counts = pairs(array("inspect", next())?)
-            .into_iter()
-            .map(|(field, n)| (field, String::from_utf8_lossy(&n).parse().unwrap_or(0)))
-            .collect();
-        let of = |field: String| state.get(&field).and_then(|v| String::from_utf8_lossy(v).parse().ok()).unwrap_or(0);
-        let logs = logs
-            .into_iter()
-            .map(|log| LogDepth {
-                head: of(format!("head:{}", log.name())),
-                finished: of(format!("fin:{}", log.name())),
-                length: count(&next()),
-                log,
-            })
-            .collect();
-        Ok(Snapshot {
-            owner: Some(owner).filter(|o| !o.is_empty()),
-            birth: state.get("birth").map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default(),
-            logs,
-            delayed,
-            next_due,
-            dead,
-            counts,
-        })
+        }
     }
 
     async fn ask_memory(&self) -> Result<Memory> {
@@ -301,8 +296,24 @@ impl Queue for RedisQueue {
         Box::pin(self.take(shard))
     }
 
-    fn append<'a>(&'a self, queue: &'a QueueName, items: &'a [Bytes]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.push(queue, items))
+    fn append<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        items: &'a [NewItem],
+        high_water: u64,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<Vec<bool>>> {
+        Box::pin(self.push(queue, items, high_water, now))
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        shard: &'a QueueName,
+        id: &'a str,
+        now: Millis,
+        until: Millis,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.take_back(shard, id, now, until))
     }
 
     fn inspect<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Snapshot>> {
@@ -316,24 +327,6 @@ impl Queue for RedisQueue {
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>> {
         Box::pin(self.search(shard, id))
     }
-}
-
-/// The logs that the fields of a state hash name; `main` and `retry` always.
-fn logs_in(fields: impl Iterator<Item = String>) -> Vec<Log> {
-    let mut logs = vec![Log::MAIN, Log::RETRY];
-    for field in fields {
-        if let Some(name) = field.strip_prefix("head:") {
-            let log = Log::named(name.to_owned());
-            if !logs.contains(&log) {
-                logs.push(log);
-            }
-        }
-    }
-    logs
-}
-
-fn count(value: &Value) -> u64 {
-    number(value).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
 }
 
 /// A number that no other process has: the standard library's hasher keys are random per process and per call.

@@ -52,6 +52,10 @@ pub(crate) struct Scripts {
     pub(crate) renew: Script,
     pub(crate) release: Script,
     pub(crate) inspect: Script,
+    pub(crate) append: Script,
+    pub(crate) cancel: Script,
+    pub(crate) marks: Script,
+    pub(crate) resync: Script,
 }
 
 impl Scripts {
@@ -64,6 +68,10 @@ impl Scripts {
             renew: Script::new(include_str!("scripts/renew.lua")),
             release: Script::new(include_str!("scripts/release.lua")),
             inspect: Script::new(include_str!("scripts/inspect.lua")),
+            append: Script::new(include_str!("scripts/append.lua")),
+            cancel: Script::new(include_str!("scripts/cancel.lua")),
+            marks: Script::new(include_str!("scripts/marks.lua")),
+            resync: Script::new(include_str!("scripts/resync.lua")),
         }
     }
 }

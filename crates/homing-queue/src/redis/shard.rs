@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use homing_core::{
     clock::Millis,
     queue::{
-        Budget, Commit, Destination, Error, Item, Log, LogState, MAX_ITEM, Opened, Promoted, QueueName, Result, Seq,
-        Shard,
+        Budget, Commit, Destination, Error, Item, Log, LogState, MAX_ITEM, MAX_REMEMBERED, Mark, Opened, Promoted,
+        QueueName, Result, Seq, Shard,
     },
     wire,
 };
@@ -31,23 +31,25 @@ const HEAD_PREFIX: usize = 256;
 
 /// The lease of one shard and the connection that serves it.
 pub(super) struct RedisShard {
-    name: QueueName,
-    keys: Keys,
-    link: Link,
-    scripts: Arc<Scripts>,
-    options: Options,
+    pub(super) name: QueueName,
+    pub(super) keys: Keys,
+    pub(super) link: Link,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) options: Options,
     abandoned: Abandoned,
-    token: String,
-    opened: Opened,
-    deadline: Instant,
+    pub(super) token: String,
+    pub(super) opened: Opened,
+    pub(super) deadline: Instant,
     /// Head of every log, as of the last confirmed commit.
-    heads: HashMap<Log, Seq>,
+    pub(super) heads: HashMap<Log, Seq>,
     /// Number of the last confirmed commit of this lease.
-    commits: u64,
+    pub(super) commits: u64,
     /// Mean size of a trace entry in bytes.
     trace_mean: u64,
     /// Has a peek of this lease brought items?
     has_read: bool,
+    /// The main list reached to here at least when it was peeked at.
+    pub(super) reach: Seq,
     released: bool,
 }
 
@@ -80,6 +82,7 @@ impl RedisShard {
             commits: 0,
             trace_mean: 0,
             has_read: false,
+            reach: 0,
             released: false,
         }
     }
@@ -88,7 +91,7 @@ impl RedisShard {
         self.heads.get(log).copied().unwrap_or(0)
     }
 
-    fn fenced(&self) -> Error {
+    pub(super) fn fenced(&self) -> Error {
         Error::Fenced(self.name.clone())
     }
 
@@ -96,7 +99,8 @@ impl RedisShard {
     fn commit_call(&mut self, commit: &Commit) -> Result<Cmd> {
         let trace = if commit.records.is_empty() { Vec::new() } else { wire::encode_records(&commit.records) };
         let trace_entries = self.trace_entries(trace.len());
-        let keys = 6 + commit.advance.len() + 2 * commit.append.len();
+        let remembers = !commit.seen.is_empty() || commit.forget_seen.is_some();
+        let keys = 6 + commit.advance.len() + 2 * commit.append.len() + usize::from(remembers);
         let mut cmd = self.scripts.commit.call(keys);
         cmd.arg(self.keys.own()).arg(self.keys.state()).arg(self.keys.delayed());
         cmd.arg(self.keys.dead()).arg(self.keys.ledger()).arg(self.keys.trace());
@@ -113,6 +117,9 @@ impl RedisShard {
                     cmd.arg(self.keys.log(log)).arg(self.keys.ledger());
                 }
             }
+        }
+        if remembers {
+            cmd.arg(self.keys.seen());
         }
         cmd.arg(&self.token).arg(self.options.lease.as_millis()).arg(self.commits + 1).arg(trace_entries);
         cmd.arg(commit.advance.len());
@@ -155,6 +162,13 @@ impl RedisShard {
             cmd.arg(name).arg(value.as_ref());
         }
         cmd.arg(trace);
+        if remembers {
+            cmd.arg(commit.forget_seen.map(|t| t.to_string()).unwrap_or_default());
+            cmd.arg(MAX_REMEMBERED).arg(commit.seen.len());
+            for (id, at) in &commit.seen {
+                cmd.arg(at).arg(id);
+            }
+        }
         Ok(cmd)
     }
 
@@ -222,11 +236,14 @@ impl RedisShard {
             from.checked_sub(head).ok_or_else(|| unavailable(format!("peek at {from}, before the head {head}")))?;
         let bodies = self.read(self.keys.log(log), index, budget, !self.has_read).await?;
         self.has_read |= !bodies.is_empty();
+        if *log == Log::MAIN && !bodies.is_empty() {
+            self.reach = self.reach.max(from + bodies.len() as Seq);
+        }
         Ok((from..).zip(bodies).map(|(seq, body)| Item { seq, body }).collect())
     }
 
     /// Reads a list of the shard, fenced.
-    async fn read(&mut self, list: String, index: u64, budget: Budget, note: bool) -> Result<Vec<Bytes>> {
+    pub(super) async fn read(&mut self, list: String, index: u64, budget: Budget, note: bool) -> Result<Vec<Bytes>> {
         let mut cmd = self.scripts.peek.call(3);
         cmd.arg(self.keys.own()).arg(list).arg(self.keys.state());
         cmd.arg(&self.token).arg(index).arg(budget.items.max(1)).arg(budget.bytes.max(1));
@@ -243,6 +260,25 @@ impl RedisShard {
             other => Err(unexpected("peek", &other)),
         };
         answer.map(bytes).collect()
+    }
+
+    async fn do_marks(&mut self, ids: &[&str]) -> Result<Vec<Mark>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut cmd = self.scripts.marks.call(3);
+        cmd.arg(self.keys.own()).arg(self.keys.seen()).arg(self.keys.cancelled()).arg(&self.token).arg(ids);
+        let answer = self.link.run(&self.scripts.marks, &cmd).await.map_err(unavailable)?;
+        let answer = array("marks", answer)?;
+        match (answer.first().and_then(number), answer.get(1)) {
+            (Some(0), None) => Ok(vec![Mark::default(); ids.len()]),
+            (Some(0), Some(Value::BulkString(marks))) if marks.len() == ids.len() => {
+                let mark = |m: &u8| Mark { seen: m & 1 == 1, cancelled: m & 2 == 2 };
+                Ok(marks.iter().map(mark).collect())
+            }
+            (Some(-1), _) => Err(self.fenced()),
+            _ => Err(unexpected("marks", &Value::Array(answer))),
+        }
     }
 
     async fn do_dead(&mut self, n: usize) -> Result<Vec<Bytes>> {
@@ -311,6 +347,14 @@ impl Shard for RedisShard {
         Box::pin(self.do_commit(commit))
     }
 
+    fn marks<'a>(&'a mut self, ids: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Mark>>> {
+        Box::pin(self.do_marks(ids))
+    }
+
+    fn resync(&mut self) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(self.do_resync())
+    }
+
     fn dead(&mut self, n: usize) -> BoxFuture<'_, Result<Vec<Bytes>>> {
         Box::pin(self.do_dead(n))
     }
@@ -340,11 +384,11 @@ impl Drop for RedisShard {
     }
 }
 
-fn usable(options: &Options) -> Duration {
+pub(super) fn usable(options: &Options) -> Duration {
     options.lease.saturating_sub(options.margin)
 }
 
-fn add_counts(cmd: &mut Cmd, counts: &homing_core::ledger::Counts) {
+pub(super) fn add_counts(cmd: &mut Cmd, counts: &homing_core::ledger::Counts) {
     cmd.arg(counts.iter().count());
     for (field, n) in counts.iter() {
         cmd.arg(field).arg(n);

@@ -8,12 +8,12 @@ use homing_core::{
     record::{Fate, Record, Stage},
 };
 
-use super::support::{ALL, Backend, Held, LONG, fresh, items};
+use super::support::{ALL, Backend, Held, LONG, fresh, items, plain};
 
 #[macro_export]
 macro_rules! contract {
     ($backend:expr) => {
-        contract!($backend;
+        contract!($backend; contract:
             a_plain_producers_items_are_peeked_in_order_and_leave_only_by_a_commit,
             a_commit_does_all_or_nothing_and_the_ledgers_count_it,
             only_one_owner_at_a_time_and_release_is_immediate,
@@ -36,12 +36,33 @@ macro_rules! contract {
             a_too_large_item_is_refused,
             a_renewed_lease_does_not_run_out,
         );
+        contract!($backend; ids:
+            an_id_is_accepted_once,
+            ids_are_forgotten_after_an_hour,
+            an_append_over_the_bound_is_refused_whole,
+            appends_from_many_tasks_keep_the_bound,
+            seen_and_cancelled_ids_are_marked,
+            a_thousand_ids_in_one_call,
+            the_fan_out_list_is_a_log_and_is_suspected_too,
+            many_queues_at_once,
+            wake_ups_cross_tasks,
+        );
+        contract!($backend; resync:
+            an_untouched_shard_stays_as_it_is,
+            items_that_were_popped,
+            items_that_were_popped_in_front_of_finished_ones,
+            a_list_that_was_deleted,
+            an_item_that_was_pushed_to_the_front,
+            retries_that_were_deleted,
+            pages_that_were_popped,
+            a_resync_of_a_lost_lease_is_refused,
+        );
     };
-    ($backend:expr; $($check:ident),* $(,)?) => {
+    ($backend:expr; $suite:ident: $($check:ident),* $(,)?) => {
         $(#[tokio::test]
         async fn $check() {
             let backend = $backend;
-            $crate::contract::$check(&backend).await;
+            $crate::$suite::$check(&backend).await;
         })*
     };
 }
@@ -381,10 +402,12 @@ pub async fn a_peek_is_bounded_in_items_and_bytes(b: &dyn Backend) {
 
 pub async fn a_too_large_item_is_refused(b: &dyn Backend) {
     let (queue, q) = (b.queue(LONG), fresh("large"));
-    let large = [Bytes::from(vec![0; MAX_ITEM + 1])];
-    assert!(matches!(queue.append(&q, &large).await, Err(Error::TooLarge { size, .. }) if size == MAX_ITEM + 1));
-    queue.append(&q, &[Bytes::from(vec![0; MAX_ITEM])]).await.unwrap();
-    assert_eq!(b.contents(&q).await.len(), 1);
+    let large = |more| plain(&[Bytes::from_static(b"small"), Bytes::from(vec![0; MAX_ITEM + more])]);
+    let refused = queue.append(&q, &large(1), 0, 0).await;
+    assert!(matches!(refused, Err(Error::TooLarge { size, .. }) if size == MAX_ITEM + 1), "{refused:?}");
+    assert_eq!(b.contents(&q).await.len(), 0, "none of them");
+    queue.append(&q, &large(0), 0, 0).await.unwrap();
+    assert_eq!(b.contents(&q).await.len(), 2);
 }
 
 pub async fn a_renewed_lease_does_not_run_out(b: &dyn Backend) {

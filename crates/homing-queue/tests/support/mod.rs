@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use homing_core::{
-    queue::{Append, Budget, Commit, Destination, Log, Queue, QueueName, Seq, Shard},
+    queue::{Append, Budget, Commit, Destination, Log, NewItem, Queue, QueueName, Seq, Shard},
     window::Window,
 };
 
@@ -16,6 +16,10 @@ pub trait Backend: Send + Sync {
     fn foreign_push<'a>(&'a self, list: &'a QueueName, items: &'a [Bytes]) -> BoxFuture<'a, ()>;
     /// Takes the first item away as a foreign consumer would.
     fn foreign_pop<'a>(&'a self, list: &'a QueueName) -> BoxFuture<'a, ()>;
+    /// Puts an item in front of all others, as no producer should.
+    fn foreign_unshift<'a>(&'a self, list: &'a QueueName, item: &'a Bytes) -> BoxFuture<'a, ()>;
+    /// Deletes everything that stands in a list of a shard.
+    fn foreign_delete<'a>(&'a self, shard: &'a QueueName, log: &'a Log) -> BoxFuture<'a, ()>;
     /// What stands in a main list.
     fn contents<'a>(&'a self, list: &'a QueueName) -> BoxFuture<'a, Vec<Bytes>>;
 }
@@ -32,6 +36,11 @@ pub fn fresh(what: &str) -> QueueName {
 
 pub fn items(from: usize, n: usize) -> Vec<Bytes> {
     (from..from + n).map(|i| Bytes::from(format!("item {i}"))).collect()
+}
+
+/// Items as they are offered, without ids.
+pub fn plain(bodies: &[Bytes]) -> Vec<NewItem> {
+    bodies.iter().map(|body| NewItem { id: None, body: body.clone() }).collect()
 }
 
 /// An owned shard with its main window.

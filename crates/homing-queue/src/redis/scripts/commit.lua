@@ -1,11 +1,13 @@
 -- One atomic step of a shard's owner; see `homing_core::queue::Commit`.
--- KEYS 1 own, 2 state, 3 delayed, 4 dead, 5 ledger, 6 trace, then one per advanced list, then two per append (list, ledger)
+-- KEYS 1 own, 2 state, 3 delayed, 4 dead, 5 ledger, 6 trace, then one per advanced list, then two per append (list, ledger),
+--   then the set of seen ids if the last part of ARGV is there
 -- ARGV 1 token, 2 ttl (ms), 3 this commit's number in the lease, 4 largest number of trace entries, then
 --   count of advances, each: log, expected head, length and beginning of the head item, trim, checkpoint, finished
 --   count of appends, each: name of an own list or '', high water (0 = none), count of items, items,
 --     count of fields, {field, n}
 --   count of delays, each: due, member      count of dead letters that leave      count of dead letters, letters
 --   count of fields, {field, n}             count of values, {name, value}          trace blob or ''
+--   only if ids are remembered or forgotten: forget what is older than this or '', most ids, count of ids, {time, id}
 -- answers 0 done, 1 done before, {-1} fenced, {-2, i} foreign, {-3, i} full, {-4} rolled back
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {-1}
@@ -56,9 +58,15 @@ for i = 1, advances do
   if trim > 0 then
     redis.call('LTRIM', KEYS[6 + i], trim, -1)
   end
-  redis.call('HSET', KEYS[2],
-    'head:' .. log, string.format('%.0f', tonumber(ARGV[at + 1]) + trim),
-    'done:' .. log, ARGV[at + 5], 'fin:' .. log, ARGV[at + 6])
+  local head = tonumber(ARGV[at + 1]) + trim
+  if log == 'main' then
+    -- The tail says how much has ever come in, at least: if head and length say less later, somebody took items.
+    redis.call('HSET', KEYS[2], 'head:main', string.format('%.0f', head), 'done:main', ARGV[at + 5],
+      'fin:main', ARGV[at + 6], 'tail', string.format('%.0f', head + redis.call('LLEN', KEYS[6 + i])))
+  else
+    redis.call('HSET', KEYS[2], 'head:' .. log, string.format('%.0f', head), 'done:' .. log, ARGV[at + 5],
+      'fin:' .. log, ARGV[at + 6])
+  end
   at = at + 7
 end
 redis.call('HSET', KEYS[2], 'commit', number)
@@ -114,5 +122,18 @@ for _ = 1, values do
 end
 if ARGV[at] ~= '' then
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[4], '*', 'b', ARGV[at])
+end
+if #ARGV > at then
+  local seen = KEYS[#KEYS]
+  if ARGV[at + 1] ~= '' then
+    redis.call('ZREMRANGEBYSCORE', seen, '-inf', '(' .. ARGV[at + 1])
+  end
+  local stop = at + 3 + 2 * tonumber(ARGV[at + 3])
+  for first = at + 4, stop, 1000 do
+    redis.call('ZADD', seen, unpack(ARGV, first, math.min(first + 999, stop)))
+  end
+  if stop > at + 3 then
+    redis.call('ZREMRANGEBYRANK', seen, 0, -1 - tonumber(ARGV[at + 2]))
+  end
 end
 return {0}
