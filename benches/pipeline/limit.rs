@@ -150,6 +150,7 @@ impl Whole {
             expires_at: i64::MAX,
             at_most_once: false,
             targets: vec![Target { user: "100001".to_owned(), token: format!("{:0>40x}", 100_001) }],
+            ..Notification::default()
         };
         Ok(Self { channel, notification })
     }

@@ -192,6 +192,9 @@ impl Event {
         if !matches!(item, Value::Map(_)) {
             return Err(Invalid::new("item", format!("expected an object with fields, found {}", kind_of(item))));
         }
+        // What Homing itself took in has Homing's own fields, whatever the lane's producers write.
+        let own = Map::default();
+        let map = if item.get(ACCEPTED_AT).is_some() { &own } else { map };
         let data = match item.path(&map.data) {
             None | Some(Value::Null) => unmapped(item, map),
             // PHP writes an empty array for an empty object.

@@ -25,13 +25,13 @@ pub(crate) fn committed(stage: &'static str, items: usize) {
     counter!("homing_commit_items_total", "stage" => stage).increment(items as u64);
 }
 
-pub(crate) fn skipped(rule: &str) {
-    counter!("homing_skipped_total", "rule" => rule.to_owned()).increment(1);
+pub(crate) fn skipped(rule: &str, recipients: usize) {
+    counter!("homing_skipped_total", "rule" => rule.to_owned()).increment(recipients as u64);
 }
 
-pub(crate) fn pushed(channel: &'static str, app: &str, platform: &'static str, outcome: &'static str) {
+pub(crate) fn pushed(channel: &'static str, app: &str, platform: &'static str, outcome: &'static str, targets: usize) {
     counter!("homing_push_total", "provider" => channel, "app" => app.to_owned(), "platform" => platform, "outcome" => outcome)
-        .increment(1);
+        .increment(targets as u64);
 }
 
 pub(crate) fn call_took(channel: &'static str, seconds: f64) {
@@ -42,6 +42,6 @@ pub(crate) fn token_removed(channel: &'static str) {
     counter!("homing_tokens_removed_total", "provider" => channel, "reason" => "token_invalid").increment(1);
 }
 
-pub(crate) fn end_to_end(seconds: f64) {
-    histogram!("homing_e2e_latency_seconds").record(seconds);
+pub(crate) fn end_to_end(seconds: f64, targets: usize) {
+    histogram!("homing_e2e_latency_seconds").record_many(seconds, targets);
 }

@@ -28,6 +28,7 @@ fn notification(id: &str, user: u64) -> Notification {
         expires_at: 32_503_680_000_000,
         at_most_once: false,
         targets: vec![Target { user: user.to_string(), token: Company::token(user) }],
+        ..Notification::default()
     }
 }
 

@@ -1,9 +1,9 @@
 //! The items of a batch become events, or dead letters that say why not.
 
-use homing_codec::decode;
+use homing_codec::{Codec, decode};
 use homing_core::{
     clock::Millis,
-    event::Event,
+    event::{Event, MAX_USERS},
     queue::{Log, MAX_ITEM, Opened, QueueName, Seq},
     window::Window,
     wire::{DeadLetter, Envelope},
@@ -23,11 +23,23 @@ pub(super) struct Entry {
     pub(super) event: Event,
     /// When it was first seen: its time to live counts from here.
     pub(super) first_at: Millis,
-    /// Did it come back from the delayed set?
-    pub(super) returned: bool,
+    pub(super) task: Task,
     /// Its bytes as the producer wrote them.
     pub(super) body: bytes::Bytes,
     pub(super) seq: Seq,
+}
+
+/// What is to be done for an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// All of it: it comes from the main list.
+    New,
+    /// All of it: it waited for its time.
+    Returned,
+    /// Only these recipients: they were deferred.
+    Deferred(Vec<String>),
+    /// The next recipients of many, behind this place.
+    Further { after: Option<String>, worked: u64 },
 }
 
 /// Where an item came from, for the books.
@@ -35,10 +47,27 @@ pub(super) struct Entry {
 pub(super) enum Origin {
     /// The main list.
     Main,
-    /// An own list, where we had put it.
+    /// An own list, where we had put the event.
     Returned,
+    /// An own list, where we had put so many recipients of an event.
+    Deferred(usize),
     /// An own list, where somebody else had put it: it never came in.
     Foreign,
+}
+
+impl Entry {
+    pub(super) fn origin(&self) -> Origin {
+        match &self.task {
+            Task::New => Origin::Main,
+            Task::Returned | Task::Further { .. } => Origin::Returned,
+            Task::Deferred(users) => Origin::Deferred(users.len()),
+        }
+    }
+
+    /// Is its id to be compared with those that were dealt with?
+    pub(super) fn has_own_id(&self) -> bool {
+        self.task == Task::New && self.event.id.is_some()
+    }
 }
 
 /// What a peek brought.
@@ -53,9 +82,6 @@ pub(super) struct Batch {
     pub(super) own: i64,
 }
 
-/// A batch ends with the event that brings it to so many recipients: what is looked up and committed at once is bounded.
-const RECIPIENTS: usize = 5_000;
-
 impl Batch {
     /// How many items it took.
     pub(super) fn items(&self) -> usize {
@@ -63,7 +89,8 @@ impl Batch {
     }
 }
 
-/// Reads the items at `places`, from the first on, as many as fit a batch.
+/// Reads the items at `places`, from the first on, as many as fit a batch: it ends with the event that brings it to
+/// [`MAX_USERS`] recipients, so that what is looked up and committed at once is bounded.
 pub(super) fn read(
     lane: &Lane,
     opened: &Opened,
@@ -76,39 +103,22 @@ pub(super) fn read(
     let mut batch = Batch { queue: queue.to_string(), ..Batch::default() };
     let mut recipients = 0;
     for (i, seq) in places {
-        if recipients >= RECIPIENTS {
+        if recipients >= MAX_USERS {
             break;
         }
         let Some(window) = windows.get(*i) else { continue };
         let Some(item) = window.body(*seq) else { continue };
-        let returned = *window.log() != Log::MAIN;
-        *(if returned { &mut batch.own } else { &mut batch.main }) += 1;
-        let (body, first_at, known_id, tries) = match returned.then(|| Envelope::decode(item)) {
-            None => (item.clone(), now, None, 0),
-            Some(Ok(envelope)) => (envelope.body.into(), envelope.first_at, Some(envelope.id), envelope.tries),
-            Some(Err(error)) => {
-                let id = anonymous(queue, opened, *seq, item);
-                batch.invalid.push((
-                    DeadLetter {
-                        id,
-                        reason: "invalid".to_owned(),
-                        error: error.to_string(),
-                        at: now,
-                        tries: 0,
-                        queue: queue.to_string(),
-                        seq: *seq,
-                        body: item.to_vec(),
-                    },
-                    Origin::Foreign,
-                ));
-                continue;
-            }
+        let own = *window.log() != Log::MAIN;
+        *(if own { &mut batch.own } else { &mut batch.main }) += 1;
+        let anonymous = |body: &[u8]| {
+            // The identity of an item that carries none: its place and its bytes, the same on every redelivery. The
+            // hash keeps a position that is used again after the server lost its tail from being taken for the
+            // earlier item.
+            format!("{queue}:{}:{seq}:{:08x}", opened.first_epoch, crc32fast::hash(body))
         };
-        let origin = if returned { Origin::Returned } else { Origin::Main };
-        let id = known_id.unwrap_or_else(|| anonymous(queue, opened, *seq, &body));
-        let letter = |id: String, error: String| DeadLetter {
+        let letter = |id: String, reason: &str, error: String, tries: u32, body: &[u8]| DeadLetter {
             id,
-            reason: "invalid".to_owned(),
+            reason: reason.to_owned(),
             error,
             at: now,
             tries,
@@ -116,40 +126,98 @@ pub(super) fn read(
             seq: *seq,
             body: body.to_vec(),
         };
-        if guilty && batch.main + batch.own == 1 {
-            let error = format!("{} workers in a row died with this item at the head", opened.suspicion);
-            batch.invalid.push((DeadLetter { reason: "suspect".to_owned(), ..letter(id, error) }, origin));
-            continue;
-        }
-        if body.len() > MAX_ITEM {
-            let error = format!("the item has {} bytes, the limit is {MAX_ITEM}", body.len());
-            batch.invalid.push((letter(id, error), origin));
-            continue;
-        }
-        let mut own_id = None;
-        let event = match decode(&body, lane.codec) {
-            Ok(value) => Event::read(&value, &lane.map).map_err(|e| {
-                // An event that is wrong elsewhere is found by its own id all the same.
-                own_id = value.path(&lane.map.id).and_then(|id| id.text().map(std::borrow::Cow::into_owned));
-                e.to_string()
-            }),
-            Err(error) => Err(error.to_string()),
-        };
-        let id = own_id.filter(|id| (1..=256).contains(&id.len())).unwrap_or(id);
-        match event {
-            Ok(event) => {
-                recipients += event.to.recipients();
-                let id = event.id.clone().unwrap_or(id);
-                batch.entries.push(Entry { id, event, first_at, returned, body, seq: *seq });
+        let (mut read, tries) = match own.then(|| Envelope::decode(item)) {
+            None => (Read::new(anonymous(item), item.clone(), now, Task::New), 0),
+            Some(Ok(envelope)) => {
+                let task = if *window.log() == Log::FANOUT {
+                    Task::Further { after: envelope.after, worked: envelope.worked }
+                } else if envelope.only.is_empty() {
+                    Task::Returned
+                } else {
+                    Task::Deferred(envelope.only)
+                };
+                (Read::new(envelope.id, envelope.body.into(), envelope.first_at, task), envelope.tries)
             }
-            Err(error) => batch.invalid.push((letter(id, error), origin)),
+            Some(Err(error)) => {
+                let letter = letter(anonymous(item), "invalid", error.to_string(), 0, item);
+                batch.invalid.push((letter, Origin::Foreign));
+                continue;
+            }
+        };
+        let suspect = guilty && batch.main + batch.own == 1;
+        let event = if suspect {
+            Err(format!("{} workers in a row died with this item at the head", opened.suspicion))
+        } else {
+            read.event(lane, now)
+        };
+        match event {
+            Ok(entry) => {
+                recipients += match &entry.task {
+                    Task::Deferred(users) => users.len(),
+                    _ => entry.event.to.recipients(),
+                };
+                batch.entries.push(Entry { seq: *seq, ..entry });
+            }
+            Err(error) => {
+                let origin = read.origin();
+                let reason = if suspect { "suspect" } else { "invalid" };
+                batch.invalid.push((letter(read.id, reason, error, tries, &read.body), origin));
+            }
         }
     }
     batch
 }
 
-/// The identity of an item that carries none: its place and its bytes, the same on every redelivery. The hash keeps a
-/// position that is used again after the server lost its tail from being taken for the earlier item.
-fn anonymous(queue: &QueueName, opened: &Opened, seq: Seq, body: &[u8]) -> String {
-    format!("{queue}:{}:{seq}:{:08x}", opened.first_epoch, crc32fast::hash(body))
+/// An item that is being read.
+struct Read {
+    id: String,
+    body: bytes::Bytes,
+    first_at: Millis,
+    task: Task,
+}
+
+impl Read {
+    fn new(id: String, body: bytes::Bytes, first_at: Millis, task: Task) -> Self {
+        Self { id, body, first_at, task }
+    }
+
+    fn origin(&self) -> Origin {
+        match &self.task {
+            Task::New => Origin::Main,
+            Task::Returned | Task::Further { .. } => Origin::Returned,
+            Task::Deferred(users) => Origin::Deferred(users.len()),
+        }
+    }
+
+    fn event(&mut self, lane: &Lane, now: Millis) -> Result<Entry, String> {
+        if self.body.len() > MAX_ITEM {
+            return Err(format!("the item has {} bytes, the limit is {MAX_ITEM}", self.body.len()));
+        }
+        let value = decode(&self.body, codec_of(lane.codec, &self.body)).map_err(|e| e.to_string())?;
+        let event = Event::read(&value, &lane.map).map_err(|e| {
+            // An event that is wrong elsewhere is found by its own id all the same.
+            let own = value.path(&lane.map.id).and_then(|id| id.text().map(std::borrow::Cow::into_owned));
+            if let Some(id) = own.filter(|id| (1..=256).contains(&id.len())) {
+                self.id = id;
+            }
+            e.to_string()
+        })?;
+        if let Some(id) = &event.id {
+            self.id.clone_from(id);
+        }
+        // The intake knows when it accepted the event. A clock that runs ahead must not make it live longer.
+        let first_at = match (&self.task, event.accepted_at) {
+            (Task::New, Some(accepted)) => accepted.clamp(0, now),
+            _ => self.first_at,
+        };
+        Ok(Entry { id: self.id.clone(), event, first_at, task: self.task.clone(), body: self.body.clone(), seq: 0 })
+    }
+}
+
+/// Homing's own events are MessagePack in every lane: no JSON or PHP text begins with such a byte.
+fn codec_of(lane: Codec, body: &[u8]) -> Codec {
+    match body.first() {
+        Some(0x80..=0x8f | 0xde | 0xdf) => Codec::Msgpack,
+        _ => lane,
+    }
 }

@@ -1,21 +1,28 @@
 //! The distributor: entry queue → audience → rules → address → delivery queue.
 //!
-//! It works a batch at a time: [`intake`] reads the items, [`decide`] looks up what all of them need in one round trip
-//! per lookup and decides, and one commit hands the notifications over, so that this hop is exactly-once.
+//! It works a batch at a time: [`intake`] reads the items, [`plan`] sorts out what needs no lookup, [`audience`] finds
+//! the recipients, [`decide`] looks up what all of them need in one round trip per lookup and decides, [`address`] makes
+//! the notifications, [`draft`] is the commit as it grows. That one commit hands them over, so that this hop is
+//! exactly-once. A large audience goes through the shard's `fanout` list, a page of recipients per batch, in turns with
+//! other work.
 
+mod address;
+mod audience;
 mod decide;
+mod draft;
 mod intake;
+mod plan;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use homing_codec::Codec;
 use homing_core::{
     catalogue::Catalogue,
     event::Map,
-    lookup::Lookup,
-    queue::{self, Commit, Log, QueueName, Seq, Shard},
-    rules::Rule,
+    lookup::{Lookup, Members, StoreDown},
+    queue::{self, Commit, Destination, Log, LogState, Mark, Opened, QueueName, Seq, Shard},
+    rules::{ProfileDefaults, Rule},
     steps::Step,
     window::{Limits, Window},
 };
@@ -39,16 +46,100 @@ pub struct Lane {
     pub facts: Vec<Arc<dyn Lookup>>,
     /// Group → its owner (column `user_id` or `value`). `None` where the lane has no groups.
     pub owners: Option<Arc<dyn Lookup>>,
-    /// User → devices (columns `token`, `platform`, `app`).
+    /// Who belongs to a group, follows a topic, or is a user at all: by `members`, `topic`, `everyone`.
+    pub enumerators: HashMap<&'static str, Arc<dyn Members>>,
+    /// User → devices (columns `token`, `platform`, `app`, and `env` where there are two networks).
     pub tokens: Arc<dyn Lookup>,
+    /// Which of a user's devices are told.
+    pub devices: Devices,
+    /// Name of the lookup of profiles among `facts` (columns `locale`, `time_zone`, `quiet_from`, `quiet_to`).
+    pub profile: Option<Arc<str>>,
+    /// What a profile does not say.
+    pub defaults: ProfileDefaults,
+    /// Is there a rule of quiet hours? Then notifications carry them, for what is sent late.
+    pub has_quiet: bool,
+    /// What was held back for a night is released over this span.
+    pub release: Duration,
     /// The delivery queues.
     pub delivery: Shards,
+    /// How their items are written.
+    pub delivery_codec: DeliveryCodec,
+    /// Targets per notification of a large audience.
+    pub page: usize,
     /// Name of their channel, for records.
     pub channel: String,
     /// Bound of a delivery queue in items.
     pub high_water: u64,
     /// Most items per batch.
     pub batch: usize,
+}
+
+/// Which of a user's devices are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Devices {
+    /// Every device that fits.
+    #[default]
+    All,
+    /// The first that fits, in the order of the lookup.
+    First,
+}
+
+/// How the items of delivery lists are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeliveryCodec {
+    /// Homing's own notifications.
+    #[default]
+    Own,
+    /// HIGO's PHP arrays, one per device, for a sender of HIGO's.
+    Php,
+}
+
+impl Lane {
+    fn members(&self, kind: &str) -> Option<&Arc<dyn Members>> {
+        self.enumerators.get(kind)
+    }
+}
+
+/// What would become of `bodies` if they stood in the entry list `queue` now: the commit that a distributor would make.
+/// Nothing is written. A large audience is looked at up to its first page.
+///
+/// # Errors
+/// A store could not answer.
+pub async fn preview(
+    lane: &Lane,
+    cx: &Context,
+    queue: &QueueName,
+    bodies: Vec<bytes::Bytes>,
+) -> Result<Commit, StoreDown> {
+    let items = bodies.into_iter().zip(0..).map(|(body, seq)| queue::Item { seq, body }).collect();
+    let mut window = Window::open(&LogState { log: Log::MAIN, head: 0, checkpoint: Default::default() });
+    let mut places: Vec<Place> = window.accept(items).into_iter().map(|seq| (0, seq)).collect();
+    let windows = [window];
+    let (now, mut whole) = (cx.clock.now(), Commit::default());
+    while !places.is_empty() {
+        let batch = intake::read(lane, &unowned(), queue, &windows, &places, false, now);
+        places.drain(..batch.items().min(places.len()));
+        let commit = decide::decide(lane, cx, &batch, &[], now).await?;
+        whole.records.extend(commit.records);
+        whole.append.extend(commit.append);
+        whole.delay.extend(commit.delay);
+        whole.bury.extend(commit.bury);
+        whole.counts.merge(&commit.counts);
+    }
+    Ok(whole)
+}
+
+/// A shard that nobody opened.
+fn unowned() -> Opened {
+    Opened {
+        epoch: 0,
+        first_epoch: 0,
+        birth: String::new(),
+        suspicion: 0,
+        logs: Vec::new(),
+        next_due: None,
+        values: Vec::new(),
+    }
 }
 
 /// The worker of one entry shard.
@@ -74,16 +165,36 @@ impl Worker for Distributor {
 /// An item in hand: which window, and where.
 type Place = (usize, Seq);
 
+/// Places of the windows.
+const RETRY: usize = 0;
+const MAIN: usize = 1;
+const FANOUT: usize = 2;
+
+/// What is known of the ids of a batch: of those that producers gave, whether they were dealt with; of what waited,
+/// whether it was taken back. A batch without either asks nothing.
+async fn marks(shard: &mut dyn Shard, batch: &intake::Batch) -> queue::Result<Vec<Mark>> {
+    if batch.entries.iter().all(|entry| entry.task == intake::Task::New && !entry.has_own_id()) {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<&str> = batch.entries.iter().map(|entry| entry.id.as_str()).collect();
+    shard.marks(&ids).await
+}
+
 impl Distributor {
     async fn distribute(&self, shard: &mut dyn Shard) -> queue::Result<()> {
         let opened = shard.opened().clone();
-        let mut windows: Vec<Window> =
-            opened.logs.iter().filter(|l| l.log == Log::MAIN || l.log == Log::RETRY).map(Window::open).collect();
-        // What is due is not kept behind a backlog.
-        windows.sort_by_key(|w| *w.log() == Log::MAIN);
+        let mut windows: Vec<Window> = [Log::RETRY, Log::MAIN, Log::FANOUT]
+            .into_iter()
+            .map(|log| match opened.logs.iter().find(|state| state.log == log) {
+                Some(state) => Window::open(state),
+                None => Window::open(&LogState { log, head: 0, checkpoint: Default::default() }),
+            })
+            .collect();
         let wake = shard.wake();
         let mut next_due = opened.next_due;
-        let mut retry_has_items = true;
+        // An own list is only looked at while it may have something.
+        let (mut retry_has_items, mut fanout_has_items) = (true, true);
+        let mut fanout_turn = false;
         // Peeked and not worked yet.
         let mut places: Vec<Place> = Vec::new();
         // Something at the head kills its owners: one item at a time shows which it is.
@@ -95,20 +206,24 @@ impl Distributor {
                 next_due = promoted.next_due;
                 retry_has_items |= promoted.moved > 0;
             }
-            let limits = Limits { items: if careful { 1 } else { self.lane.batch }, bytes: 4 << 20 };
-            for (i, window) in windows.iter_mut().enumerate() {
-                // What a batch of many recipients left over comes first, then what is due, then what is new.
+            // What is due comes first; then what is new and a page of a large audience take turns.
+            fanout_turn = !fanout_turn;
+            let order = if fanout_turn { [RETRY, FANOUT, MAIN] } else { [RETRY, MAIN, FANOUT] };
+            for i in order {
+                // What a batch of many recipients left over comes before anything else.
                 if !places.is_empty() {
                     break;
                 }
-                if *window.log() == Log::RETRY && !retry_has_items {
-                    continue;
-                }
-                let Some(budget) = window.room(limits) else { continue };
+                let has_items = match i {
+                    RETRY => &mut retry_has_items,
+                    FANOUT => &mut fanout_has_items,
+                    _ => &mut true,
+                };
+                let Some(window) = windows.get_mut(i).filter(|_| *has_items) else { continue };
+                let items = if careful || i == FANOUT { 1 } else { self.lane.batch };
+                let Some(budget) = window.room(Limits { items, bytes: 4 << 20 }) else { continue };
                 let items = shard.peek(window.log(), window.next(), budget).await?;
-                if *window.log() == Log::RETRY {
-                    retry_has_items = !items.is_empty();
-                }
+                *has_items = !items.is_empty();
                 places.extend(window.accept(items).into_iter().map(|seq| (i, seq)));
             }
             if places.is_empty() && windows.iter().all(|w| w.advance().is_none()) {
@@ -118,7 +233,8 @@ impl Distributor {
             self.cx.steps.at(Step::Peeked);
             let batch = intake::read(&self.lane, &opened, &self.queue, &windows, &places, guilty, self.cx.clock.now());
             let taken = batch.items();
-            let Some(mut commit) = self.until_decided(shard, batch).await? else { return Ok(()) };
+            let marks = marks(shard, &batch).await?;
+            let Some(mut commit) = self.until_decided(shard, batch, &marks).await? else { return Ok(()) };
             for (i, seq) in places.drain(..taken.min(places.len())) {
                 if let Some(window) = windows.get_mut(i) {
                     window.finish(seq);
@@ -137,6 +253,7 @@ impl Distributor {
             if let Some(due) = commit.delay.iter().map(|d| d.due).min() {
                 next_due = Some(next_due.map_or(due, |known| known.min(due)));
             }
+            fanout_has_items |= commit.append.iter().any(|a| a.to == Destination::Own(Log::FANOUT));
             if !commit.bury.is_empty() {
                 self.cx.spill(shard).await?;
             }
@@ -155,12 +272,17 @@ impl Distributor {
 
     /// Decides a batch; while a store is down it waits and asks again, so that an outage becomes neither silence nor
     /// spam. `None` when the process stops first.
-    async fn until_decided(&self, shard: &mut dyn Shard, batch: intake::Batch) -> queue::Result<Option<Commit>> {
+    async fn until_decided(
+        &self,
+        shard: &mut dyn Shard,
+        batch: intake::Batch,
+        marks: &[Mark],
+    ) -> queue::Result<Option<Commit>> {
         let part = format!("lookups of {}", self.lane.name);
         let mut wait = Duration::from_millis(100);
         while !self.cx.stop.is_cancelled() {
             let now = self.cx.clock.now();
-            match self.cx.keeping(shard, decide::decide(&self.lane, &self.cx, &batch, now)).await? {
+            match self.cx.keeping(shard, decide::decide(&self.lane, &self.cx, &batch, marks, now)).await? {
                 Ok(commit) => {
                     self.cx.status.ready(&part);
                     return Ok(Some(commit));

@@ -87,10 +87,10 @@ impl Book {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// The end of one target.
-    pub(super) fn end(&mut self, job: &Job, target: &Target, fate: Fate, detail: Option<&str>, now: Millis) {
+    /// The same end of some of a job's targets. One record, and one dead letter where it is one, stands for all of them.
+    pub(super) fn end(&mut self, job: &Job, targets: &[Target], fate: Fate, detail: Option<&str>, now: Millis) {
         if let Fate::Dead { why } = &fate {
-            let rest = Notification { targets: vec![target.clone()], ..(*job.notification).clone() };
+            let rest = Notification { targets: targets.to_vec(), ..(*job.notification).clone() };
             let letter = DeadLetter {
                 id: job.notification.id.clone(),
                 reason: why.clone(),
@@ -106,22 +106,35 @@ impl Book {
         }
         if matches!(fate, Fate::Delivered { .. }) {
             #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-            meter::end_to_end((now - job.notification.created_at).max(0) as f64 / 1_000.0);
+            meter::end_to_end((now - job.notification.created_at).max(0) as f64 / 1_000.0, targets.len());
         }
-        self.record(job, fate, target, detail, now);
+        self.record(job, fate, targets, detail, now);
     }
 
-    fn record(&mut self, job: &Job, fate: Fate, target: &Target, detail: Option<&str>, now: Millis) {
-        let retried = matches!(fate, Fate::Retried { .. });
+    fn record(&mut self, job: &Job, fate: Fate, targets: &[Target], detail: Option<&str>, now: Millis) {
+        let filed = matches!(fate, Fate::Retried { .. } | Fate::Deferred { .. });
         let reason = detail.filter(|d| !d.is_empty()).map(str::to_owned);
-        let target = Some(target.label());
-        let record = Record { at: now, id: job.notification.id.clone(), stage: Stage::Send, fate, target, reason };
-        // A retry is no end: it is traced, and counted as filed.
-        if retried {
+        let target = match targets {
+            [] => return,
+            [one] => one.label(),
+            [first, ..] => format!("{} targets, {} first", targets.len(), first.label()),
+        };
+        let id = job.notification.id.clone();
+        let record = Record { at: now, id, stage: Stage::Send, fate, target: Some(target), reason };
+        // Another try is no end: it is traced, and counted as filed.
+        if filed {
             self.commit.records.push(record);
         } else {
-            self.commit.record(record, 1);
+            self.commit.record(record, i64::try_from(targets.len()).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Files a job until the quiet hours of its receivers end.
+    pub(super) fn defer(&mut self, job: &Job, until: Millis, now: Millis) {
+        self.record(job, Fate::Deferred { until }, &job.notification.targets, Some("quiet hours"), now);
+        let body = envelope(job, "quiet hours").encode();
+        self.commit.delay.push(Delayed { due: until, body });
+        self.filed(job.notification.targets.len());
     }
 
     /// Files what has no end yet: one envelope for another try, one for the app's waiting list.
@@ -134,13 +147,12 @@ impl Book {
             first_at: job.first_at,
             why: why.to_owned(),
             body: Notification { targets, ..(*job.notification).clone() }.encode().to_vec(),
+            ..Envelope::default()
         };
         if !open.again.is_empty() {
             let count = open.again.len();
-            for target in &open.again {
-                let fate = Fate::Retried { at: open.due, why: open.why.clone() };
-                self.record(job, fate, target, None, now);
-            }
+            let fate = Fate::Retried { at: open.due, why: open.why.clone() };
+            self.record(job, fate, &open.again, None, now);
             let body = envelope(open.again, open.counts, open.corrected, &open.why).encode();
             self.commit.delay.push(Delayed { due: open.due, body });
             self.filed(count);
@@ -155,16 +167,7 @@ impl Book {
     /// Puts a job into the waiting list of its app.
     pub(super) fn park(&mut self, job: &Job, why: &str, now: Millis) {
         let log = Log::wait(&job.route);
-        let envelope = Envelope {
-            id: job.notification.id.clone(),
-            attempts: job.attempts,
-            tries: job.tries,
-            corrected: job.corrected,
-            first_at: job.first_at,
-            why: why.to_owned(),
-            body: job.notification.encode().to_vec(),
-        };
-        let item = envelope.encode();
+        let item = envelope(job, why).encode();
         let to = Destination::Own(log.clone());
         match self.commit.append.iter_mut().find(|a| a.to == to) {
             Some(append) => append.items.push(item),
@@ -174,10 +177,8 @@ impl Book {
         }
         // A job that was parked before and is parked again has its record already.
         if job.log != log {
-            for target in &job.notification.targets {
-                let fate = Fate::Retried { at: now, why: why.to_owned() };
-                self.record(job, fate, target, Some("waits until its app works again"), now);
-            }
+            let fate = Fate::Retried { at: now, why: why.to_owned() };
+            self.record(job, fate, &job.notification.targets, Some("waits until its app works again"), now);
         }
         self.filed(job.notification.targets.len());
     }
@@ -187,9 +188,14 @@ impl Book {
         self.commit.counts.add("send.filed", i64::try_from(targets).unwrap_or(i64::MAX));
     }
 
+    /// The identity of an item that carries none.
+    pub(super) fn anonymous(&self, seq: Seq, body: &[u8]) -> String {
+        format!("{}:{}:{seq}:{:08x}", self.queue, self.first_epoch, crc32fast::hash(body))
+    }
+
     /// Buries an item that is not a notification: one target, as a foreign item is counted.
     pub(super) fn bury_unread(&mut self, log: &Log, seq: Seq, body: &[u8], reason: &str, error: String, now: Millis) {
-        let id = format!("{}:{}:{seq}:{:08x}", self.queue, self.first_epoch, crc32fast::hash(body));
+        let id = self.anonymous(seq, body);
         let letter = DeadLetter {
             id: id.clone(),
             reason: reason.to_owned(),
@@ -215,5 +221,19 @@ impl Book {
             self.items += 1;
             self.touch();
         }
+    }
+}
+
+/// A job as it stands, to be worked again: nothing was tried.
+fn envelope(job: &Job, why: &str) -> Envelope {
+    Envelope {
+        id: job.notification.id.clone(),
+        attempts: job.attempts,
+        tries: job.tries,
+        corrected: job.corrected,
+        first_at: job.first_at,
+        why: why.to_owned(),
+        body: job.notification.encode().to_vec(),
+        ..Envelope::default()
     }
 }

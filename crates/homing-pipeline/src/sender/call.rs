@@ -2,14 +2,19 @@
 
 use std::{sync::Arc, time::Instant};
 
+use futures_util::{StreamExt, stream};
 use homing_core::{
     channel::{Answer, Channel, Outcome},
     lookup::Lookup,
+    notification::Target,
 };
 use tracing::warn;
 
 use super::desk::Job;
 use crate::meter;
+
+/// So many dead tokens of a page are taken out at once.
+const FORGETTING: usize = 16;
 
 /// A call that is to be made.
 pub(super) struct Call {
@@ -42,16 +47,24 @@ impl Call {
             // A channel that answers for fewer than it was asked leaves the rest unknown.
             let missing = || Answer { outcome: Outcome::Ambiguous, detail: "the channel gave no answer".to_owned() };
             got.resize_with(page.len(), missing);
-            for (answer, target) in got.into_iter().zip(page) {
-                meter::pushed(
-                    self.channel.name(),
-                    &notification.app,
-                    notification.platform.name(),
-                    answer.outcome.name(),
-                );
-                let removed = answer.outcome == Outcome::TokenInvalid && self.forget(&target.user, &target.token).await;
-                answers.push(Settled { answer, removed });
+            let of = |outcome: &str| got.iter().filter(|answer| answer.outcome.name() == outcome).count();
+            let mut named: Vec<&'static str> = Vec::new();
+            for outcome in got.iter().map(|answer| answer.outcome.name()) {
+                if !named.contains(&outcome) {
+                    named.push(outcome);
+                    let (app, platform) = (&notification.app, notification.platform.name());
+                    meter::pushed(self.channel.name(), app, platform, outcome, of(outcome));
+                }
             }
+            let owned: Vec<(Answer, Target)> = got.into_iter().zip(page.iter().cloned()).collect();
+            let call = &self;
+            let settled = stream::iter(owned).map(|(answer, target)| async move {
+                let dead = answer.outcome == Outcome::TokenInvalid;
+                let removed = dead && call.forget(&target.user, &target.token).await;
+                Settled { answer, removed }
+            });
+            // A page may have many dead tokens: the store is not asked one by one.
+            answers.extend(settled.buffered(FORGETTING).collect::<Vec<_>>().await);
         }
         Finished { job: self.job, answers }
     }

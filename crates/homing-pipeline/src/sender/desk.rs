@@ -9,7 +9,7 @@ use std::{
 
 use homing_core::{
     clock::Millis,
-    notification::Notification,
+    notification::{Environment, Notification, Target},
     queue::{Budget, Commit, Destination, Item, Log, LogState, MAX_ITEM, Opened, Promoted, QueueName, Seq},
     record::Fate,
     window::Window,
@@ -20,6 +20,7 @@ use super::{
     Options,
     book::{Book, Open},
     call::Finished,
+    foreign::Foreign,
     route::Route,
     settle::{Verdict, settle},
 };
@@ -45,6 +46,8 @@ pub(super) struct Job {
 /// See the module.
 pub(super) struct Desk {
     options: Options,
+    /// Reads the items that somebody else's distributor writes.
+    foreign: Option<Arc<Foreign>>,
     windows: Vec<Window>,
     /// Lists that may hold something behind their window.
     unread: HashSet<Log>,
@@ -59,9 +62,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn open(queue: &QueueName, opened: &Opened, options: Options) -> Self {
+    pub(super) fn open(queue: &QueueName, opened: &Opened, options: Options, foreign: Option<Arc<Foreign>>) -> Self {
         Self {
             options,
+            foreign,
             windows: opened.logs.iter().map(Window::open).collect(),
             unread: opened.logs.iter().map(|l| l.log.clone()).collect(),
             routes: HashMap::new(),
@@ -140,7 +144,8 @@ impl Desk {
     }
 
     /// Takes in what a peek brought.
-    pub(super) fn accept(&mut self, log: &Log, items: Vec<Item>, now: Millis) {
+    /// Those of `cancelled` end here.
+    pub(super) fn accept(&mut self, log: &Log, items: Vec<Item>, cancelled: &HashSet<Seq>, now: Millis) {
         if items.is_empty() {
             self.unread.remove(log);
         }
@@ -160,20 +165,29 @@ impl Desk {
                 self.bury_unread(log, seq, &body, "suspect", error, now);
                 continue;
             }
-            match self.read(log, seq, &body) {
+            match self.read(log, seq, &body, now) {
+                Ok(job) if cancelled.contains(&seq) => {
+                    self.book.end(&job, &job.notification.targets, Fate::Cancelled, None, now);
+                    self.finish(&job);
+                }
                 Ok(job) => self.enqueue(job),
                 Err(error) => self.bury_unread(log, seq, &body, "invalid", error, now),
             }
         }
     }
 
-    fn read(&self, log: &Log, seq: Seq, body: &[u8]) -> Result<Job, String> {
+    fn read(&self, log: &Log, seq: Seq, body: &[u8], now: Millis) -> Result<Job, String> {
         let envelope = if *log == Log::MAIN { None } else { Some(Envelope::decode(body).map_err(|e| e.to_string())?) };
         let item = envelope.as_ref().map_or(body, |e| e.body.as_slice());
         if item.len() > MAX_ITEM {
             return Err(format!("the item has {} bytes, the limit is {MAX_ITEM}", item.len()));
         }
-        let mut notification = Notification::decode(item).map_err(|e| e.to_string())?;
+        let mut notification = match &self.foreign {
+            Some(foreign) if envelope.is_none() && Foreign::is(item) => {
+                foreign.read(item, now, || self.book.anonymous(seq, item))?
+            }
+            _ => Notification::decode(item).map_err(|e| e.to_string())?,
+        };
         if let Some(window) = self.windows.iter().find(|w| w.log() == log) {
             // A predecessor may have finished some of the targets.
             let mut i = 0;
@@ -185,7 +199,11 @@ impl Desk {
         if notification.targets.is_empty() {
             return Err("the notification has no target".to_owned());
         }
-        let route = format!("{}-{}", notification.app, notification.platform.name()).into();
+        let mut route = format!("{}-{}", notification.app, notification.platform.name());
+        if notification.environment != Environment::Production {
+            route = format!("{route}-{}", notification.environment.name());
+        }
+        let route = route.into();
         let (attempts, tries, corrected, first_at) = match &envelope {
             Some(e) => (e.attempts, e.tries, e.corrected, e.first_at),
             None => (0, 0, false, notification.created_at),
@@ -212,8 +230,17 @@ impl Desk {
                 continue;
             }
             if job.notification.expires_at <= now {
-                for target in &job.notification.targets {
-                    self.book.end(&job, target, Fate::Expired, None, now);
+                self.book.end(&job, &job.notification.targets, Fate::Expired, None, now);
+                self.finish(&job);
+                continue;
+            }
+            // However it came to be late: nobody is woken at night.
+            if let Some(until) = job.notification.quiet.as_ref().and_then(|quiet| quiet.ends(now)) {
+                if until >= job.notification.expires_at {
+                    let why = Some("quiet hours until its end");
+                    self.book.end(&job, &job.notification.targets, Fate::Expired, why, now);
+                } else {
+                    self.book.defer(&job, until, now);
                 }
                 self.finish(&job);
                 continue;
@@ -248,13 +275,24 @@ impl Desk {
             }
         }
         let mut open = Open::default();
+        // Equal ends of a page are one.
+        let mut ends: Vec<(Fate, &str, Vec<Target>)> = Vec::new();
+        let random = self.random();
         for (settled, target) in answers.iter().zip(&job.notification.targets) {
-            let random = self.random();
             match settle(&job, settled, &self.options, now, random) {
-                Verdict::End(fate) => self.book.end(&job, target, fate, Some(&settled.answer.detail), now),
+                Verdict::End(fate) => {
+                    let detail = settled.answer.detail.as_str();
+                    match ends.iter_mut().find(|(f, d, _)| *f == fate && *d == detail) {
+                        Some((_, _, targets)) => targets.push(target.clone()),
+                        None => ends.push((fate, detail, vec![target.clone()])),
+                    }
+                }
                 Verdict::Again { due, counts, corrected } => open.again(target, due, counts, corrected, settled),
                 Verdict::Park => open.park(target, settled),
             }
+        }
+        for (fate, detail, targets) in ends {
+            self.book.end(&job, &targets, fate, Some(detail), now);
         }
         self.book.refile(&job, open, now);
         self.finish(&job);

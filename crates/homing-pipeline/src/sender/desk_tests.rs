@@ -1,6 +1,9 @@
 //! The desk without any queue: items in, answers in, commits out.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use homing_core::{
@@ -33,6 +36,7 @@ fn notification(id: &str, app: &str, users: &[&str]) -> Notification {
         expires_at: NOW + 86_400_000,
         at_most_once: false,
         targets: users.iter().map(|u| Target { user: (*u).to_owned(), token: format!("token-of-{u}") }).collect(),
+        ..Notification::default()
     }
 }
 
@@ -57,14 +61,14 @@ struct Sender {
 
 impl Sender {
     fn open(opened: &Opened) -> Self {
-        Self { desk: Desk::open(&QueueName::new("q"), opened, Options::default()), now: Instant::now(), next: 0 }
+        Self { desk: Desk::open(&QueueName::new("q"), opened, Options::default(), None), now: Instant::now(), next: 0 }
     }
 
     fn accept(&mut self, notifications: &[Notification]) {
         let item = |(i, n): (usize, &Notification)| Item { seq: self.next + i as Seq, body: n.encode() };
         let items: Vec<Item> = notifications.iter().enumerate().map(item).collect();
         self.next += items.len() as Seq;
-        self.desk.accept(&Log::MAIN, items, NOW);
+        self.desk.accept(&Log::MAIN, items, &HashSet::new(), NOW);
     }
 
     fn start_all(&mut self) -> Vec<Job> {
@@ -200,7 +204,7 @@ fn what_kills_its_owners_is_worked_alone_and_then_buried() {
 #[test]
 fn what_is_no_notification_is_buried_with_its_bytes() {
     let mut sender = Sender::open(&opened(0, Bytes::new()));
-    sender.desk.accept(&Log::MAIN, vec![Item { seq: 0, body: Bytes::from_static(b"garbage") }], NOW);
+    sender.desk.accept(&Log::MAIN, vec![Item { seq: 0, body: Bytes::from_static(b"garbage") }], &HashSet::new(), NOW);
     let commit = sender.commit();
     let letter = DeadLetter::decode(&commit.bury[0]).expect("a letter");
     assert_eq!((letter.reason.as_str(), letter.body.as_slice(), letter.seq), ("invalid", b"garbage".as_slice(), 0));

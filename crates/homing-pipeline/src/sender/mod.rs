@@ -10,10 +10,12 @@ mod call;
 mod desk;
 #[cfg(test)]
 mod desk_tests;
+pub mod foreign;
 mod route;
 mod settle;
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,10 +24,11 @@ use futures_util::future::BoxFuture;
 use homing_core::{
     channel::Channel,
     lookup::Lookup,
-    queue::{self, Commit, QueueName, Shard},
+    queue::{self, Commit, Item, Log, QueueName, Seq, Shard},
     retry::Backoff,
     steps::Step,
     window::Limits,
+    wire::Envelope,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -80,6 +83,8 @@ pub struct Sender {
     pub channel: Arc<dyn Channel>,
     /// Where dead tokens are taken out.
     pub tokens: Option<Arc<dyn Lookup>>,
+    /// Reads items that HIGO's own distributor wrote; without it they are buried as unreadable.
+    pub foreign: Option<Arc<foreign::Foreign>>,
     /// See [`Options`].
     pub options: Options,
     /// Shared.
@@ -99,7 +104,7 @@ impl Worker for Sender {
 impl Sender {
     async fn send(&self, shard: &mut dyn Shard) -> queue::Result<()> {
         let wake = shard.wake();
-        let mut desk = Desk::open(&self.queue, shard.opened(), self.options.clone());
+        let mut desk = Desk::open(&self.queue, shard.opened(), self.options.clone(), self.foreign.clone());
         let (tx, mut rx) = mpsc::unbounded_channel::<Finished>();
         // Dropped with this future: a call that is under way when the shard is lost is repeated by the successor.
         let mut calls = JoinSet::new();
@@ -179,7 +184,8 @@ impl Sender {
             if !items.is_empty() {
                 self.cx.steps.at(Step::Peeked);
             }
-            desk.accept(&log, items, self.cx.clock.now());
+            let Some(cancelled) = self.tolerate(cancelled(shard, &log, &items).await).await? else { return Ok(true) };
+            desk.accept(&log, items, &cancelled, self.cx.clock.now());
         }
         Ok(more && desk.hungry())
     }
@@ -217,4 +223,20 @@ impl Sender {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Which of the items that waited were taken back meanwhile. What comes straight from a distributor is not asked about:
+/// it is on its way.
+async fn cancelled(shard: &mut dyn Shard, log: &Log, items: &[Item]) -> queue::Result<HashSet<Seq>> {
+    if *log == Log::MAIN {
+        return Ok(HashSet::new());
+    }
+    let read = |item: &Item| Envelope::decode(&item.body).ok().map(|envelope| (item.seq, envelope.id));
+    let known: Vec<(Seq, String)> = items.iter().filter_map(read).collect();
+    if known.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<&str> = known.iter().map(|(_, id)| id.as_str()).collect();
+    let marks = shard.marks(&ids).await?;
+    Ok(known.iter().zip(marks).filter(|(_, mark)| mark.cancelled).map(|((seq, _), _)| *seq).collect())
 }

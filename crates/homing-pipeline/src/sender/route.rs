@@ -65,6 +65,7 @@ impl Route {
     pub(super) fn ended(&mut self, answers: &[Settled], options: &Options, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         let mut at_least = None;
+        let mut failed = false;
         for settled in answers {
             match &settled.answer.outcome {
                 Outcome::Config => at_least = Some(Duration::ZERO),
@@ -73,7 +74,9 @@ impl Route {
                     at_least = Some(Duration::from_millis(u64::try_from(after).unwrap_or(60_000)));
                 }
                 Outcome::Retry { .. } | Outcome::Ambiguous => {
-                    self.failures += 1;
+                    // However many targets it had, it was one call.
+                    self.failures += u32::from(!failed);
+                    failed = true;
                     // A probe that fails shows at once that nothing is better.
                     if self.is_probing() || self.failures >= options.breaker {
                         at_least = Some(Duration::ZERO);

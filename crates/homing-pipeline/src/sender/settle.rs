@@ -74,6 +74,7 @@ mod tests {
             expires_at: NOW + 86_400_000,
             at_most_once: false,
             targets: vec![Target { user: "1".into(), token: "t".into() }],
+            ..Notification::default()
         };
         let mut job = Job {
             log: Log::MAIN,

@@ -1,0 +1,96 @@
+//! What is known of an event before its recipients are: type, texts, end. What needs no lookup is sorted out here.
+
+use std::collections::HashSet;
+
+use homing_core::{
+    catalogue::{Content, PushType},
+    clock::Millis,
+    event::{Audience, Invalid},
+    queue::Mark,
+    record::Fate,
+};
+
+use super::{
+    Lane,
+    audience::Rest,
+    draft::Draft,
+    intake::{Batch, Entry, Task},
+};
+
+/// An event of which all is known but who gets it.
+pub(super) struct Plan<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) kind: &'a PushType,
+    /// Its words in the lane's own language.
+    pub(super) content: Content,
+    pub(super) expires_at: Millis,
+    pub(super) recipients: Vec<String>,
+    /// Recipients behind these.
+    pub(super) rest: Option<Rest>,
+}
+
+impl Plan<'_> {
+    /// Is it told in pages of many devices, in the trace too? Then the order per user is not kept.
+    pub(super) fn is_paged(&self) -> bool {
+        const PAGED_FROM: usize = 64;
+        self.recipients.len() > PAGED_FROM || matches!(self.entry.task, Task::Further { .. })
+    }
+}
+
+/// The plans of a batch. Duplicates, the cancelled, the expired, the unreadable and what is for later are written to
+/// the draft.
+pub(super) fn plan<'a>(lane: &'a Lane, batch: &'a Batch, marks: &[Mark], draft: &mut Draft<'_>) -> Vec<Plan<'a>> {
+    let mut plans = Vec::with_capacity(batch.entries.len());
+    let mut ids = HashSet::new();
+    for (i, entry) in batch.entries.iter().enumerate() {
+        let mark = marks.get(i).copied().unwrap_or_default();
+        if entry.has_own_id() {
+            if mark.seen || !ids.insert(entry.id.as_str()) {
+                draft.event_ends(entry, Fate::Skipped { rule: "duplicate".to_owned() }, Some("its id was seen before"));
+                continue;
+            }
+        }
+        if mark.cancelled {
+            draft.event_ends(entry, Fate::Cancelled, None);
+            continue;
+        }
+        let (kind, content) = match compose(lane, entry) {
+            Ok(composed) => composed,
+            Err(invalid) => {
+                draft.invalid(entry, &invalid);
+                continue;
+            }
+        };
+        if entry.has_own_id() {
+            draft.remember(&entry.id);
+        }
+        let starts = entry.event.send_at.unwrap_or(entry.first_at).max(entry.first_at);
+        let expires_at = starts.saturating_add(entry.event.expires_in.unwrap_or(kind.ttl));
+        if expires_at <= draft.now() {
+            let quiet = matches!(entry.task, Task::Deferred(_));
+            let fate = if quiet { Fate::Skipped { rule: "quiet".to_owned() } } else { Fate::Expired };
+            draft.event_ends(entry, fate, None);
+        } else if entry.event.send_at.is_some_and(|at| at > draft.now()) {
+            draft.later(entry, starts);
+        } else {
+            plans.push(Plan { entry, kind, content, expires_at, recipients: Vec::new(), rest: None });
+        }
+    }
+    plans
+}
+
+fn compose<'a>(lane: &'a Lane, entry: &Entry) -> Result<(&'a PushType, Content), Invalid> {
+    let kind = lane.catalogue.admit(&lane.name, &entry.event)?;
+    let content = lane.catalogue.compose(kind, &entry.event, &lane.defaults.locale)?;
+    let missing = match &entry.event.to {
+        Audience::GroupOwner(_) if lane.owners.is_none() => Some(("to.group", "owners")),
+        to => to.enumerated().filter(|(kind, _)| lane.members(kind).is_none()).map(|(kind, _)| ("to", kind)),
+    };
+    match missing {
+        Some((field, key)) => {
+            let what = format!("lane {} cannot find {}: it has no `{key}`", lane.name, entry.event.to.describe());
+            Err(Invalid::new(field, what))
+        }
+        None => Ok((kind, content)),
+    }
+}
