@@ -330,8 +330,16 @@ pub trait Queue: Send + Sync {
     fn cancel<'a>(&'a self, shard: &'a QueueName, id: &'a str, now: Millis, until: Millis)
     -> BoxFuture<'a, Result<()>>;
 
+    /// What is known of each id at a shard, in their order, as [`Shard::marks`] answers, without its lease. Changes
+    /// nothing; repeat freely.
+    fn marks<'a>(&'a self, shard: &'a QueueName, ids: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Mark>>>;
+
     /// A consistent picture of one shard for operators; changes nothing.
     fn inspect<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Snapshot>>;
+
+    /// The oldest items of a main list, at most `n`, without a lease: for operators who want to see what producers write.
+    /// Changes nothing; repeat freely.
+    fn sample<'a>(&'a self, queue: &'a QueueName, n: usize) -> BoxFuture<'a, Result<Vec<Bytes>>>;
 
     /// How full the server is. Scanners stop before it is full.
     fn memory(&self) -> BoxFuture<'_, Result<Memory>>;
@@ -412,6 +420,8 @@ pub struct Snapshot {
     pub dead: u64,
     /// The ledger's counters.
     pub counts: Counts,
+    /// What owners [`put`](Commit::put).
+    pub values: Vec<(String, Bytes)>,
 }
 
 /// See [`Snapshot`].

@@ -8,6 +8,7 @@ use redis::{Cmd, Value};
 use super::{
     keys::Keys,
     script::{Scripts, array, number, pairs, text},
+    shard::values_of,
 };
 
 /// A picture, and how much of the main list is known to have come in (the `tail` of the state hash).
@@ -64,6 +65,7 @@ pub(super) fn read(answer: Value, logs: &[Log]) -> Result<Seen> {
         next_due,
         dead,
         counts,
+        values: values_of(&state),
     };
     Ok(Seen::Whole(Box::new(Picture { snapshot, tail: of("tail") })))
 }

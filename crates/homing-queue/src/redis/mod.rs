@@ -8,6 +8,7 @@
 //! remembered by the server, and the next change by anybody else is announced on the connection. It costs one message
 //! per peek, however many items are pushed, blocks nothing and needs no second connection.
 
+mod advice;
 mod inspect;
 mod keys;
 mod link;
@@ -16,4 +17,5 @@ mod resync;
 mod script;
 pub mod shard;
 
+pub use advice::advice;
 pub use queue::{Options, RedisQueue};

@@ -9,11 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use homing_core::{
     clock::Millis,
     queue::{
-        Error, Log, MAX_ITEM, MAX_REMEMBERED, Memory, NewItem, Opened, Queue, QueueName, REMEMBERED, Result, Shard,
+        Error, Log, MAX_ITEM, MAX_REMEMBERED, Mark, Memory, NewItem, Opened, Queue, QueueName, REMEMBERED, Result, Shard,
         Snapshot,
     },
     record::Record,
@@ -30,7 +31,7 @@ use super::{
     keys::Keys,
     link::Link,
     script::{Scripts, array, number, pairs, text, unavailable, unexpected},
-    shard::{RedisShard, logs_of, values_of},
+    shard::{RedisShard, logs_of, marks_call, read_marks, values_of},
 };
 use crate::owner::Owner;
 
@@ -224,6 +225,16 @@ impl RedisQueue {
         Ok(())
     }
 
+    async fn marks_of(&self, shard: &QueueName, ids: &[&str]) -> Result<Vec<Mark>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cmd = marks_call(&self.scripts, &Keys::new(shard), "", ids);
+        let mut connection = self.shared().await?;
+        let answer = self.scripts.marks.run(&cmd, &mut connection).await.map_err(unavailable)?;
+        read_marks(answer, ids.len())?.ok_or_else(|| unavailable("unexpected answer to marks"))
+    }
+
     async fn look(&self, shard: &QueueName) -> Result<Snapshot> {
         let keys = Keys::new(shard);
         let mut connection = self.shared().await?;
@@ -241,6 +252,19 @@ impl RedisQueue {
                 Seen::Again(known) => logs = known,
             }
         }
+    }
+
+    async fn look_at_head(&self, queue: &QueueName, n: usize) -> Result<Vec<Bytes>> {
+        let Some(last) = n.checked_sub(1) else { return Ok(Vec::new()) };
+        let mut cmd = redis::cmd("LRANGE");
+        cmd.arg(Keys::new(queue).log(&Log::MAIN)).arg(0).arg(last);
+        let mut connection = self.shared().await?;
+        let answer = connection.req_packed_command(&cmd).await.and_then(Value::extract_error).map_err(unavailable)?;
+        let body = |item| match item {
+            Value::BulkString(body) => Ok(Bytes::from(body)),
+            other => Err(unexpected("LRANGE", &other)),
+        };
+        array("LRANGE", answer)?.into_iter().map(body).collect()
     }
 
     async fn ask_memory(&self) -> Result<Memory> {
@@ -316,8 +340,16 @@ impl Queue for RedisQueue {
         Box::pin(self.take_back(shard, id, now, until))
     }
 
+    fn marks<'a>(&'a self, shard: &'a QueueName, ids: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Mark>>> {
+        Box::pin(self.marks_of(shard, ids))
+    }
+
     fn inspect<'a>(&'a self, shard: &'a QueueName) -> BoxFuture<'a, Result<Snapshot>> {
         Box::pin(self.look(shard))
+    }
+
+    fn sample<'a>(&'a self, queue: &'a QueueName, n: usize) -> BoxFuture<'a, Result<Vec<Bytes>>> {
+        Box::pin(self.look_at_head(queue, n))
     }
 
     fn memory(&self) -> BoxFuture<'_, Result<Memory>> {

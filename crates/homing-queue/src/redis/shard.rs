@@ -266,19 +266,9 @@ impl RedisShard {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut cmd = self.scripts.marks.call(3);
-        cmd.arg(self.keys.own()).arg(self.keys.seen()).arg(self.keys.cancelled()).arg(&self.token).arg(ids);
+        let cmd = marks_call(&self.scripts, &self.keys, &self.token, ids);
         let answer = self.link.run(&self.scripts.marks, &cmd).await.map_err(unavailable)?;
-        let answer = array("marks", answer)?;
-        match (answer.first().and_then(number), answer.get(1)) {
-            (Some(0), None) => Ok(vec![Mark::default(); ids.len()]),
-            (Some(0), Some(Value::BulkString(marks))) if marks.len() == ids.len() => {
-                let mark = |m: &u8| Mark { seen: m & 1 == 1, cancelled: m & 2 == 2 };
-                Ok(marks.iter().map(mark).collect())
-            }
-            (Some(-1), _) => Err(self.fenced()),
-            _ => Err(unexpected("marks", &Value::Array(answer))),
-        }
+        read_marks(answer, ids.len())?.ok_or_else(|| self.fenced())
     }
 
     async fn do_dead(&mut self, n: usize) -> Result<Vec<Bytes>> {
@@ -392,6 +382,27 @@ pub(super) fn add_counts(cmd: &mut Cmd, counts: &homing_core::ledger::Counts) {
     cmd.arg(counts.iter().count());
     for (field, n) in counts.iter() {
         cmd.arg(field).arg(n);
+    }
+}
+
+/// The question for the marks of ids, of an owner or (with no token) of anybody.
+pub(super) fn marks_call(scripts: &Scripts, keys: &Keys, token: &str, ids: &[&str]) -> Cmd {
+    let mut cmd = scripts.marks.call(3);
+    cmd.arg(keys.own()).arg(keys.seen()).arg(keys.cancelled()).arg(token).arg(ids);
+    cmd
+}
+
+/// Reads the answer to [`marks_call`] with `count` ids; `None` when the token is no longer the owner's.
+pub(super) fn read_marks(answer: Value, count: usize) -> Result<Option<Vec<Mark>>> {
+    let answer = array("marks", answer)?;
+    match (answer.first().and_then(number), answer.get(1)) {
+        (Some(0), None) => Ok(Some(vec![Mark::default(); count])),
+        (Some(0), Some(Value::BulkString(marks))) if marks.len() == count => {
+            let mark = |m: &u8| Mark { seen: m & 1 == 1, cancelled: m & 2 == 2 };
+            Ok(Some(marks.iter().map(mark).collect()))
+        }
+        (Some(-1), _) => Ok(None),
+        _ => Err(unexpected("marks", &Value::Array(answer))),
     }
 }
 

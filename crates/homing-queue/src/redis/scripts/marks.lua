@@ -1,7 +1,7 @@
 -- What is known of ids; reads only.
--- KEYS 1 own, 2 seen, 3 cancelled   ARGV 1 token, then ids
+-- KEYS 1 own, 2 seen, 3 cancelled   ARGV 1 the owner's token, or '' from anybody else, then ids
 -- answers {-1} fenced, {0} nothing is known of any, {0, text} with a digit per id: 1 seen + 2 cancelled
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {-1}
 end
 local seen, cancelled = redis.call('EXISTS', KEYS[2]) == 1, redis.call('EXISTS', KEYS[3]) == 1
