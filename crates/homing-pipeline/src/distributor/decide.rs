@@ -32,6 +32,13 @@ pub(super) async fn decide(
     marks: &[Mark],
     now: Millis,
 ) -> Result<Commit, StoreDown> {
+    let commit = settle_batch(lane, batch, marks, now).await?;
+    cx.steps.at(Step::LookedUp);
+    Ok(commit)
+}
+
+/// [`decide`] without anything around it.
+pub(super) async fn settle_batch(lane: &Lane, batch: &Batch, marks: &[Mark], now: Millis) -> Result<Commit, StoreDown> {
     let mut draft = Draft::open(batch, now);
     let mut plans = plan(lane, batch, marks, &mut draft);
     resolve(lane, &mut plans).await?;
@@ -39,7 +46,6 @@ pub(super) async fn decide(
     let users = unique(plans.iter().flat_map(|p| p.recipients.iter().map(String::as_str)));
     let facts = facts_of(lane, &users).await?;
     let refusals: Vec<Option<Refusal>> = facts.iter().map(|facts| first_refusal(&lane.rules, facts, now)).collect();
-    cx.steps.at(Step::LookedUp);
 
     // Who is only asleep has devices, too: a type may be told all the same.
     let wanted = |refusal: &Option<Refusal>| refusal.as_ref().is_none_or(|r| r.until.is_some());

@@ -9,6 +9,9 @@
 mod address;
 mod audience;
 mod decide;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod decide_tests;
 mod draft;
 mod intake;
 mod plan;
