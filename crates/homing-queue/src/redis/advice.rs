@@ -20,8 +20,7 @@ pub async fn advice(url: &str, timeout: Duration) -> Result<Vec<String>> {
     let info = url.into_connection_info().map_err(unavailable)?;
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     let client = Client::open(info.set_redis_settings(settings)).map_err(unavailable)?;
-    let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unavailable)?;
     let answer = connection.req_packed_command(&redis::cmd("INFO")).await.and_then(Value::extract_error);
     let info = match answer.map_err(unavailable)? {

@@ -14,8 +14,8 @@ use futures_util::future::BoxFuture;
 use homing_core::{
     clock::Millis,
     queue::{
-        Error, Log, MAX_ITEM, MAX_REMEMBERED, Mark, Memory, NewItem, Opened, Queue, QueueName, REMEMBERED, Result, Shard,
-        Snapshot,
+        Error, Log, MAX_ITEM, MAX_REMEMBERED, Mark, Memory, NewItem, Opened, Queue, QueueName, REMEMBERED, Result,
+        Shard, Snapshot,
     },
     record::Record,
     wire,

@@ -72,7 +72,9 @@ pub async fn a_plain_producers_items_are_peeked_in_order_and_leave_only_by_a_com
     b.foreign_push(&q, &items(0, 5)).await;
     let mut held = Held::take(&*queue, &q).await;
     assert_eq!(held.peek().await, [0, 1, 2, 3, 4]);
-    assert_eq!(b.contents(&q).await, items(0, 5), "a peek changes nothing");
+    let sample = |n| queue.sample(&q, n);
+    assert_eq!((sample(3).await.unwrap(), sample(0).await.unwrap()), (items(0, 3), Vec::new()));
+    assert_eq!(b.contents(&q).await, items(0, 5), "a peek or a sample changes nothing");
     let commit = held.hand_over(&[0, 1], &next);
     held.commit(&commit).await;
     assert_eq!(b.contents(&q).await, items(2, 3));
