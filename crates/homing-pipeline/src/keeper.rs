@@ -10,7 +10,7 @@ use homing_core::{
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use crate::{context::Context, meter};
+use crate::{ages::Ages, context::Context, meter};
 
 /// A loop over one owned shard.
 pub trait Worker: Send {
@@ -27,6 +27,8 @@ pub async fn keep(cx: &Context, worker: &mut dyn Worker) {
     let name = worker.shard().clone();
     let part = name.to_string();
     let mut wait = Duration::from_millis(50);
+    // What it knows stays true while another owner works: a shard that is taken again keeps its ages.
+    let mut ages = Ages::default();
     while !cx.stop.is_cancelled() {
         let pause = match cx.queue.acquire(&name).await {
             Ok(mut shard) => {
@@ -39,8 +41,10 @@ pub async fn keep(cx: &Context, worker: &mut dyn Worker) {
                 let ended = tokio::select! {
                     ended = worker.work(&mut *shard) => ended,
                     never = cx.notebook.keep(&cx.clock, &name, &cx.queue) => match never {},
+                    never = ages.watch(&name, &cx.queue) => match never {},
                 };
                 meter::owned(&name, false);
+                ages.fall_silent(&name);
                 match ended {
                     Ok(()) => {
                         cx.steps.at(Step::Releasing);
@@ -54,7 +58,10 @@ pub async fn keep(cx: &Context, worker: &mut dyn Worker) {
                         error!(queue = %name, error = %foreign, "The shard is stopped. Stop the other consumer, then restart.");
                         cx.status.not_ready(&part, &foreign.to_string());
                         // The lease is kept, so that no other process goes on instead.
-                        let waiting = cx.keeping(&mut *shard, cx.stop.cancelled()).await;
+                        let waiting = tokio::select! {
+                            waiting = cx.keeping(&mut *shard, cx.stop.cancelled()) => waiting,
+                            never = ages.watch(&name, &cx.queue) => match never {},
+                        };
                         if waiting.is_ok() {
                             shard.release().await.ok();
                         }

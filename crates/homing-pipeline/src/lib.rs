@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+mod ages;
 pub mod context;
 pub mod distributor;
 mod keeper;

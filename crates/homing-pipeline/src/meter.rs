@@ -1,6 +1,8 @@
 //! The workers' metrics, one function each, so that names and labels stand in one place.
 
-use homing_core::queue::{QueueName, Snapshot};
+use std::time::Duration;
+
+use homing_core::queue::{Log, QueueName, Snapshot};
 use metrics::{counter, gauge, histogram};
 
 pub(crate) fn owned(queue: &QueueName, held: bool) {
@@ -18,6 +20,11 @@ pub(crate) fn depth(queue: &QueueName, snapshot: &Snapshot) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         gauge!("homing_queue_depth", "queue" => queue.to_string(), "list" => list).set(depth as f64);
     }
+}
+
+pub(crate) fn oldest_age(queue: &QueueName, log: &Log, age: Duration) {
+    gauge!("homing_queue_oldest_age_seconds", "queue" => queue.to_string(), "list" => log.name().to_owned())
+        .set(age.as_secs_f64());
 }
 
 pub(crate) fn committed(stage: &'static str, items: usize) {

@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::{error, warn};
 
-use crate::meter;
-
-/// How often the counters are noted, and the depth gauges set.
+/// How often the counters are noted.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Keeps a file per shard in a folder.
@@ -76,13 +74,15 @@ impl Notebook {
         }
     }
 
-    /// Notes the shard's counters, and sets its gauges, every few seconds until dropped.
+    /// Notes the shard's counters every few seconds until dropped.
     pub(crate) async fn keep(&self, clock: &Arc<dyn Clock>, queue: &QueueName, queues: &Arc<dyn Queue>) -> Infallible {
         let mut troubled = false;
+        if self.folder.is_none() {
+            return std::future::pending().await;
+        }
         loop {
             // A server that does not answer is the worker's business.
             if let Ok(snapshot) = queues.inspect(queue).await {
-                meter::depth(queue, &snapshot);
                 let written = self.write(queue, &Note::of(queue, clock.now(), &snapshot)).await;
                 if let Err(error) = &written
                     && !troubled

@@ -7,6 +7,8 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 pub enum Metric {
     /// Items that stand in a shard's lists: `queue`, `list` (`main`, `retry`, `delayed`, `dead`, ...).
     QueueDepth,
+    /// How long the first item of a shard's list has been there, as far as its owner saw: `queue`, `list`.
+    QueueOldestAgeSeconds,
     /// Targets that were tried: `provider`, `app`, `platform`, `outcome`.
     PushTotal,
     /// Time of one call to a provider: `provider`.
@@ -33,8 +35,9 @@ enum Kind {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::QueueDepth,
+        Self::QueueOldestAgeSeconds,
         Self::PushTotal,
         Self::PushDurationSeconds,
         Self::SkippedTotal,
@@ -66,6 +69,9 @@ impl Metric {
         use Kind::{Counter, Gauge, Histogram};
         match self {
             Self::QueueDepth => ("homing_queue_depth", Gauge, "Items in the queue."),
+            Self::QueueOldestAgeSeconds => {
+                ("homing_queue_oldest_age_seconds", Gauge, "How long the first item of the list has been waiting.")
+            }
             Self::PushTotal => {
                 ("homing_push_total", Counter, "Targets tried; delivered means that the provider accepted it.")
             }
