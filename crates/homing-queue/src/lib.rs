@@ -9,3 +9,4 @@
 pub mod owner;
 pub mod redis;
 mod resync;
+pub mod sqlite;

@@ -122,6 +122,12 @@ pub async fn seen_and_cancelled_ids_are_marked(b: &dyn Backend) {
     held.commit(&Commit { forget_seen: Some(1_000), ..Commit::default() }).await;
     assert_eq!(held.shard.marks(&["c", "d"]).await.unwrap(), [mark(false, false); 2]);
     assert_eq!(held.shard.marks(&["x"]).await.unwrap(), [mark(false, true)]);
+    assert_eq!(
+        queue.marks(&q, &["x", "c"]).await.unwrap(),
+        [mark(false, true), mark(false, false)],
+        "without the lease"
+    );
+    assert_eq!(queue.marks(&fresh("unknown"), &["x"]).await.unwrap(), [mark(false, false)]);
     held.shard.release().await.unwrap();
     let mut held = Held::take(&*queue, &q).await;
     assert_eq!(held.shard.marks(&["y"]).await.unwrap(), [mark(false, true)], "a successor knows it");
