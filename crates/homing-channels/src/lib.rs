@@ -3,12 +3,13 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`xinge`] | Tencent's push service: Xinge v2 (the one the original HIGO design spoke) |
-//! | [`simulator`] | a server that answers as that service did, with faults on demand |
+//! | [`xinge`] | Tencent's push service: Xinge v2 (the one the original HIGO design spoke), v3, TPNS |
+//! | [`simulator`] | a server that answers as those services did, with faults on demand |
 
 #![warn(missing_docs)]
 
 mod error;
+mod pairing;
 pub mod simulator;
 pub mod xinge;
 

@@ -1,4 +1,4 @@
-//! The routes under `/_sim`: what was delivered, and the faults.
+//! The routes under `/_sim`: what was delivered, the faults and the apps.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use homing_core::{clock::Millis, notification::Platform};
+use homing_core::notification::Platform;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
-    config::Faults,
+    config::{App, Faults, Flavour},
     http::Simulator,
-    state::{Delivery, Stats},
+    state::Stats,
+    view::{View, views},
 };
 
 /// Deliveries of one answer at most.
@@ -28,6 +28,7 @@ pub(super) fn routes() -> Router<Arc<Simulator>> {
         .route("/phones/{token}", get(phone))
         .route("/stats", get(stats))
         .route("/faults", get(faults).post(set_faults))
+        .route("/accounts", get(accounts).post(add_account))
         .route("/reset", post(reset))
 }
 
@@ -51,26 +52,18 @@ struct Phone {
     deliveries: Vec<View>,
 }
 
-/// A delivery as an operator wants to see it.
+/// An app without its secret.
 #[derive(Serialize)]
-struct View {
-    seq: u64,
-    received_at_ms: Millis,
-    access_id: u64,
-    token: String,
+struct Account {
+    flavour: Flavour,
+    access_id: String,
     platform: Platform,
-    message_type: u8,
-    id: Option<String>,
-    title: String,
-    content: String,
-    custom: Value,
-    message: String,
 }
 
 async fn deliveries(State(simulator): State<Arc<Simulator>>, Query(page): Query<Page>) -> Json<Deliveries> {
     let found = simulator.memory.after(page.after, page.limit());
     let last = found.last().map_or(page.after, |delivery| delivery.seq);
-    Json(Deliveries { deliveries: found.into_iter().map(View::from).collect(), last })
+    Json(Deliveries { deliveries: views(found), last })
 }
 
 async fn phone(
@@ -79,7 +72,7 @@ async fn phone(
     Query(page): Query<Page>,
 ) -> Json<Phone> {
     let found = simulator.memory.of_token(&token, page.limit());
-    Json(Phone { token, deliveries: found.into_iter().map(View::from).collect() })
+    Json(Phone { token, deliveries: views(found) })
 }
 
 async fn stats(State(simulator): State<Arc<Simulator>>) -> Json<Stats> {
@@ -102,6 +95,22 @@ async fn set_faults(
     Ok(Json(faults))
 }
 
+async fn accounts(State(simulator): State<Arc<Simulator>>) -> Json<Vec<Account>> {
+    let account =
+        |app: &Arc<App>| Account { flavour: app.flavour, access_id: app.access_id.clone(), platform: app.platform };
+    Json(simulator.apps.all().iter().map(account).collect())
+}
+
+/// Adds an app, or takes the place of the one with its flavour and id.
+async fn add_account(State(simulator): State<Arc<Simulator>>, body: Bytes) -> Result<StatusCode, (StatusCode, String)> {
+    let app: App = serde_json::from_slice(&body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    if simulator.apps.put(app) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err((StatusCode::INSUFFICIENT_STORAGE, "there are too many apps".to_owned()))
+    }
+}
+
 async fn reset(State(simulator): State<Arc<Simulator>>) -> StatusCode {
     simulator.memory.reset();
     StatusCode::NO_CONTENT
@@ -119,50 +128,4 @@ impl Page {
     fn limit(&self) -> usize {
         self.limit.min(LIMIT_MAX)
     }
-}
-
-// === impl View ===
-
-impl From<Delivery> for View {
-    fn from(delivery: Delivery) -> Self {
-        let message: Map<String, Value> = serde_json::from_str(&delivery.message).unwrap_or_default();
-        let (title, content, custom) = match delivery.platform {
-            Platform::Android => android(message),
-            Platform::Ios => ios(message),
-        };
-        Self {
-            seq: delivery.seq,
-            received_at_ms: delivery.received_at_ms,
-            access_id: delivery.access_id,
-            token: delivery.token.to_string(),
-            platform: delivery.platform,
-            message_type: delivery.message_type,
-            id: delivery.id.map(|id| id.to_string()),
-            title,
-            content,
-            custom,
-            message: delivery.message.to_string(),
-        }
-    }
-}
-
-fn android(mut message: Map<String, Value>) -> (String, String, Value) {
-    let custom = message.remove("custom_content").unwrap_or_default();
-    (text(message.get("title")), text(message.get("content")), custom)
-}
-
-fn ios(mut message: Map<String, Value>) -> (String, String, Value) {
-    let aps = message.remove("aps").unwrap_or_default();
-    message.remove("accept_time");
-    message.remove("xg");
-    let alert = aps.get("alert");
-    let (title, content) = match alert {
-        Some(Value::Object(parts)) => (text(parts.get("title")), text(parts.get("body"))),
-        other => (String::new(), text(other)),
-    };
-    (title, content, Value::Object(message))
-}
-
-fn text(value: Option<&Value>) -> String {
-    value.and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -1,12 +1,12 @@
 //! The routes of the service, and the server.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::Response,
     routing::{any, get},
 };
@@ -15,15 +15,20 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::net::TcpListener;
 
 use super::{
-    check::{Apps, Call, Push, Refusal, check},
-    config::SimulatorConfig,
+    app,
+    apps::Apps,
+    config::{Flavour, SimulatorConfig},
     conn::{Connections, Cut},
     control,
+    fields::Fault,
     form::Form,
-    state::{Ending, Memory},
+    order::{Order, Refusal, Reply},
+    proof::authenticate,
+    state::{Ending, Memory, Time},
+    v2,
 };
 
-/// Longer bodies are refused: a message of 4096 bytes takes 12 KiB in percent-encoding.
+/// Longer bodies are refused: a message of 4096 bytes takes 12 KiB in percent-encoding, a page of 1,000 devices 73 KiB.
 const BODY_MAX: usize = 256 * 1024;
 
 const ACCEPTED: &str = r#"{"ret_code":0,"err_msg":"","result":""}"#;
@@ -31,7 +36,7 @@ const ACCEPTED: &str = r#"{"ret_code":0,"err_msg":"","result":""}"#;
 /// What the handlers share.
 pub(super) struct Simulator {
     pub(super) memory: Memory,
-    apps: Apps,
+    pub(super) apps: Apps,
     clock: Arc<dyn Clock>,
 }
 
@@ -42,11 +47,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     config.faults.validate().map_err(|problem| io::Error::new(io::ErrorKind::InvalidInput, problem))?;
-    let memory = Memory::new(&config);
-    let apps: HashMap<_, _> = config.apps.into_iter().map(|app| (app.access_id, app)).collect();
-    let simulator = Arc::new(Simulator { memory, apps, clock: config.clock });
+    let (apps, clock) = (Apps::new(config.apps.clone()), Arc::clone(&config.clock));
+    let simulator = Arc::new(Simulator { memory: Memory::new(config), apps, clock });
     let app = Router::new()
         .route("/v2/push/single_device", any(push))
+        .route("/v2/push/create_multipush", any(push))
+        .route("/v2/push/device_list_multiple", any(push))
+        .route("/v3/push/app", any(push))
+        .route("/v3/device/tag", any(push))
         .route("/healthz", get(async || "ok"))
         .nest("/_sim", control::routes())
         .fallback(unknown)
@@ -60,7 +68,7 @@ async fn push(
     ConnectInfo(connection): ConnectInfo<Cut>,
     request: Request,
 ) -> Response {
-    let mut plan = simulator.memory.plan();
+    let mut plan = simulator.memory.plan(request.uri().path());
     let server_ms = simulator.clock.now().saturating_add(plan.skew_s.saturating_mul(1000));
     if plan.drop_before {
         connection.now();
@@ -69,13 +77,14 @@ async fn push(
     let mut response = if let Some(status) = plan.http_status {
         plain(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), plan.retry_after)
     } else {
-        let checked = simulator.judge(request, server_ms.div_euclid(1000)).await;
-        match simulator.memory.settle(checked, &mut plan, simulator.clock.now()) {
+        let server = server_ms.div_euclid(1000);
+        let checked = simulator.judge(request, server).await;
+        match simulator.memory.settle(checked, &mut plan, Time { received: simulator.clock.now(), server }) {
             Ending::Cut => {
                 connection.now();
                 Response::default()
             }
-            Ending::Reply(result) => reply(result),
+            Ending::Reply(answer) => reply(&answer),
         }
     };
     if !plan.wait.is_zero() {
@@ -89,53 +98,71 @@ async fn push(
 
 /// The original knew some twenty calls more; here they are refused by name.
 async fn unknown(request: Request) -> Response {
-    reply(Err(Refusal(-1, format!("no such call: {}", request.uri().path()))))
+    let path = request.uri().path();
+    let text = format!("no such call: {path}");
+    reply(&if path.starts_with("/v3/") { Fault::Bad.of(Flavour::V3, text) } else { refuse_v2(text) }.into())
+}
+
+fn refuse_v2(text: impl Into<String>) -> Refusal {
+    Refusal::new(Flavour::V2, -1, text)
 }
 
 // === impl Simulator ===
 
 impl Simulator {
-    /// Reads and checks a request. GET takes its parameters from the query, POST from a form.
-    async fn judge(&self, request: Request, now: i64) -> Result<Push, Refusal> {
+    /// Reads and checks a request.
+    async fn judge(&self, request: Request, now: i64) -> Result<Order, Refusal> {
         let (head, body) = request.into_parts();
+        if head.uri.path().starts_with("/v2/") {
+            self.judge_v2(&head, body, now).await
+        } else {
+            self.judge_app(&head, body, now).await
+        }
+    }
+
+    /// GET takes its parameters from the query, POST from a form.
+    async fn judge_v2(&self, head: &Parts, body: Body, now: i64) -> Result<Order, Refusal> {
         let body = match head.method {
             Method::GET => None,
             Method::POST => {
-                is_form(head.headers.get(header::CONTENT_TYPE))?;
-                Some(to_bytes(body, BODY_MAX).await.map_err(|error| Refusal(-1, error.to_string()))?)
+                is_type(head, "application/x-www-form-urlencoded").map_err(refuse_v2)?;
+                Some(to_bytes(body, BODY_MAX).await.map_err(|error| refuse_v2(error.to_string()))?)
             }
-            _ => return Err(Refusal(-1, format!("method {} is neither GET nor POST", head.method))),
+            _ => return Err(refuse_v2(format!("method {} is neither GET nor POST", head.method))),
         };
         let text = match &body {
             None => head.uri.query().unwrap_or_default(),
-            Some(body) => std::str::from_utf8(body).map_err(|_| Refusal(-1, "the body is not UTF-8".to_owned()))?,
+            Some(body) => std::str::from_utf8(body).map_err(|_| refuse_v2("the body is not UTF-8"))?,
         };
         let Some(host) = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
-            return Err(Refusal(-1, "the Host header is missing".to_owned()));
+            return Err(refuse_v2("the Host header is missing"));
         };
-        let form = Form::parse(text).map_err(|problem| Refusal(-1, problem.to_owned()))?;
-        let call = Call { method: head.method.as_str(), host, path: head.uri.path(), form: &form, now };
-        check(&call, &self.apps)
+        let form = Form::parse(text).map_err(refuse_v2)?;
+        let call = v2::Call { method: head.method.as_str(), host, path: head.uri.path(), form: &form, now };
+        v2::check(&call, &self.apps)
     }
-}
 
-fn is_form(content_type: Option<&HeaderValue>) -> Result<(), Refusal> {
-    let text = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = text.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Ok(());
-    }
-    Err(Refusal(-1, format!("Content-Type `{text}` is not application/x-www-form-urlencoded")))
-}
-
-fn reply(result: Result<(), Refusal>) -> Response {
-    let body = match result {
-        Ok(()) => Body::from(ACCEPTED),
-        Err(Refusal(code, text)) => {
-            Body::from(serde_json::json!({"ret_code": code, "err_msg": text, "result": ""}).to_string())
+    async fn judge_app(&self, head: &Parts, body: Body, now: i64) -> Result<Order, Refusal> {
+        let body = to_bytes(body, BODY_MAX).await;
+        let body = body.map_err(|error| Fault::Unreadable.of(Flavour::V3, error.to_string()))?;
+        let app = authenticate(&head.headers, &body, now, &self.apps)?;
+        if head.method != Method::POST {
+            return Err(Fault::Bad.of(app.flavour, format!("method {} is not POST", head.method)));
         }
-    };
-    let mut response = Response::new(body);
+        is_type(head, "application/json").map_err(|text| Fault::Bad.of(app.flavour, text))?;
+        if head.uri.path() == "/v3/device/tag" { app::tag(app, &body) } else { app::push(app, &body, now) }
+    }
+}
+
+fn is_type(head: &Parts, expected: &str) -> Result<(), String> {
+    let text = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = text.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(format!("Content-Type `{text}` is not {expected}")) }
+}
+
+fn reply(reply: &Reply) -> Response {
+    let plain = reply.flavour == Flavour::V2 && reply.code == 0 && reply.push_id.is_none() && reply.result.is_none();
+    let mut response = Response::new(if plain { Body::from(ACCEPTED) } else { Body::from(reply.json()) });
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

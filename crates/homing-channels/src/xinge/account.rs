@@ -1,22 +1,20 @@
-//! Configuration of one account: an app on one platform, under one flavour of the service.
+//! Configuration of one account: an app on one platform and network, under one flavour of the service.
 
-use homing_core::notification::Platform;
+use homing_core::notification::{Environment, Platform};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
 use crate::{Error, Result};
 
-/// The lowest access id of an iOS app; Android ids are below. (Constant of the official SDKs, version 1.1.8.)
+/// The lowest access id of an iOS app under v2; Android ids are below. (Constant of the official SDKs, version 1.1.8.)
 pub const IOS_MIN_ID: u64 = 2_200_000_000;
 
-const BASE_URL: &str = "http://openapi.xg.qq.com";
+/// Longest time that v2 allows between `timestamp` and its own clock. (Xinge v2 REST documentation, 2018 edition,
+/// "common parameters": absent, negative or above 600 means 600.)
+pub(crate) const VALID_TIME_MAX: u32 = 600;
 
-/// Longest time that the service allows between `timestamp` and its own clock. (Xinge v2 REST documentation, 2018
-/// edition, "common parameters": absent, negative or above 600 means 600.)
-const VALID_TIME_MAX: u32 = 600;
-
-/// One app on one platform. Its Debug does not show the secret.
+/// One app on one platform and network. Its Debug does not show the secret.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
@@ -26,81 +24,103 @@ pub struct Account {
     pub platform: Platform,
     /// The app: `higo`, `higirl`.
     pub app: String,
-    /// The application's id; a text is taken too.
-    #[serde(deserialize_with = "number_or_text")]
-    pub access_id: u64,
-    /// The application's secret key (not the access key).
-    pub secret: SecretString,
-    /// Scheme, host and port of the service.
-    #[serde(default = "default_base_url")]
-    pub base_url: String,
-    /// Host that is signed and sent as `Host`; without it the host of `base_url`, without its port.
-    #[serde(default)]
-    pub sign_host: Option<String>,
-    /// Which APNs an iOS message goes to.
+    /// The network of its devices. On iOS it also says which APNs a message goes to.
     #[serde(default)]
     pub environment: Environment,
-    /// Seconds that a request's timestamp stays valid, 1 to 600.
-    #[serde(default = "default_valid_time")]
-    pub valid_time: u32,
+    /// The application's id, a number or a text: a number under v2 and TPNS, 13 characters under v3.
+    #[serde(deserialize_with = "number_or_text")]
+    pub access_id: String,
+    /// The application's secret key (not the access key).
+    pub secret: SecretString,
+    /// Scheme, host and port of the service; without it the flavour's own.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Host that is sent as `Host`, and signed under v2; without it the host of `base_url` (v2: without its port).
+    #[serde(default)]
+    pub sign_host: Option<String>,
+    /// How a TPNS request proves itself; without it by HMAC.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// Seconds that a v2 request's timestamp stays valid, 1 to 600; without it 600.
+    #[serde(default)]
+    pub valid_time: Option<u32>,
 }
 
 /// Generation of the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flavour {
     /// Xinge v2, "classic".
     V2,
+    /// Xinge v3.
+    V3,
+    /// Tencent Push Notification Service.
+    Tpns,
 }
 
-/// Which APNs an iOS message goes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// How a request proves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Environment {
-    /// Apps from the store.
-    #[default]
-    Production,
-    /// Development builds.
-    Development,
+pub enum Auth {
+    /// A signature of time, id and body.
+    Hmac,
+    /// Id and secret in every request, as v3 does.
+    Basic,
 }
 
 pub(crate) fn is_ios(access_id: u64) -> bool {
     access_id >= IOS_MIN_ID
 }
 
-fn default_base_url() -> String {
-    BASE_URL.to_owned()
-}
-
-fn default_valid_time() -> u32 {
-    VALID_TIME_MAX
-}
-
-fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected the access id, a whole number")]
+    #[serde(untagged, expecting = "expected the access id, a whole number or a text")]
     enum Either {
         Number(u64),
         Text(String),
     }
-    match Either::deserialize(deserializer)? {
-        Either::Number(number) => Ok(number),
-        Either::Text(text) => text.trim().parse().map_err(|_| {
-            serde::de::Error::custom(format!("expected the access id, a whole number, and found `{text}`"))
-        }),
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Number(number) => number.to_string(),
+        Either::Text(text) => text.trim().to_owned(),
+    })
+}
+
+// === impl Flavour ===
+
+impl Flavour {
+    /// `v2`, `v3`, `tpns`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V3 => "v3",
+            Self::Tpns => "tpns",
+        }
+    }
+
+    /// The service's own address; TPNS has three more, for apps of other regions.
+    fn base_url(self) -> &'static str {
+        match self {
+            Self::V2 => "http://openapi.xg.qq.com",
+            Self::V3 => "https://openapi.xg.qq.com",
+            Self::Tpns => "https://api.tpns.tencent.com",
+        }
     }
 }
 
 // === impl Account ===
 
 impl Account {
-    /// `higo/android`: how messages name it.
+    /// `higo/android`, `higo/ios/dev`: how messages name it.
     pub fn label(&self) -> String {
-        format!("{}/{}", self.app, self.platform.name())
+        let label = format!("{}/{}", self.app, self.platform.name());
+        match self.environment {
+            Environment::Production => label,
+            Environment::Development => label + "/dev",
+        }
     }
 
-    /// The `environment` parameter: 1 or 2 for iOS, 0 for Android. (Xinge v2 REST documentation, 2018 edition, "push
-    /// parameters".)
+    /// The `environment` parameter of v2: 1 or 2 for iOS, 0 for Android. (Xinge v2 REST documentation, 2018 edition,
+    /// "push parameters".)
     pub fn environment_code(&self) -> u8 {
         match (self.platform, self.environment) {
             (Platform::Android, _) => 0,
@@ -109,9 +129,42 @@ impl Account {
         }
     }
 
+    /// The access id as the number that it is under v2.
+    pub(crate) fn number(&self) -> Result<u64> {
+        let id = &self.access_id;
+        let number = id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok()).flatten();
+        number.ok_or_else(|| self.error(format!("access_id `{id}` is not a whole number")))
+    }
+
+    /// The proof that goes with its flavour.
+    pub(crate) fn proof(&self) -> Auth {
+        match self.flavour {
+            Flavour::V2 | Flavour::V3 => Auth::Basic,
+            Flavour::Tpns => self.auth.unwrap_or(Auth::Hmac),
+        }
+    }
+
     /// Refuses what cannot work.
     pub fn validate(&self) -> Result<()> {
-        let id = self.access_id;
+        if self.app.is_empty() {
+            return Err(self.error("app is empty"));
+        }
+        if self.secret.expose_secret().is_empty() {
+            return Err(self.error("secret is empty"));
+        }
+        match self.flavour {
+            Flavour::V2 => self.validate_v2()?,
+            Flavour::V3 => self.validate_v3()?,
+            Flavour::Tpns => self.validate_tpns()?,
+        }
+        if self.flavour != Flavour::V2 && self.valid_time.is_some() {
+            return Err(self.error(format!("valid_time is for v2 only, and the flavour is {}", self.flavour.name())));
+        }
+        self.endpoint("/").map(drop)
+    }
+
+    fn validate_v2(&self) -> Result<()> {
+        let id = self.number()?;
         match (self.platform, is_ios(id)) {
             (Platform::Android, true) => {
                 let range = format!("iOS ids begin at {IOS_MIN_ID}, Android ids are below");
@@ -123,22 +176,47 @@ impl Account {
             }
             _ => {}
         }
-        if self.app.is_empty() {
-            return Err(self.error("app is empty"));
+        if self.auth.is_some() {
+            return Err(self.error("auth is for tpns only: v2 signs with MD5"));
         }
-        if self.secret.expose_secret().is_empty() {
-            return Err(self.error("secret is empty"));
+        match self.valid_time {
+            Some(seconds) if !(1..=VALID_TIME_MAX).contains(&seconds) => {
+                Err(self.error(format!("valid_time {seconds} is not within 1 to {VALID_TIME_MAX}")))
+            }
+            _ => Ok(()),
         }
-        if !(1..=VALID_TIME_MAX).contains(&self.valid_time) {
-            return Err(self.error(format!("valid_time {} is not within 1 to {VALID_TIME_MAX}", self.valid_time)));
-        }
-        self.endpoint("/").map(drop)
     }
 
-    /// The full address of a path, and the host to sign.
+    fn validate_v3(&self) -> Result<()> {
+        let id = &self.access_id;
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(self.error(format!("access_id `{id}` is not an app id of letters and digits")));
+        }
+        if self.auth == Some(Auth::Hmac) {
+            return Err(self.error("auth = \"hmac\" is for tpns only: v3 knows basic alone"));
+        }
+        Ok(())
+    }
+
+    /// Ids of Android apps are `1500xxxxxx`, those of iOS apps `1600xxxxxx`. (TPNS documentation, 548/39064.)
+    fn validate_tpns(&self) -> Result<()> {
+        let id = self.number()?;
+        let theirs = match self.platform {
+            Platform::Android => ("1600", "iOS"),
+            Platform::Ios => ("1500", "Android"),
+        };
+        if self.access_id.len() == 10 && self.access_id.starts_with(theirs.0) {
+            let platform = self.platform.name();
+            return Err(self.error(format!("access_id {id} belongs to {}, but the platform is {platform}", theirs.1)));
+        }
+        Ok(())
+    }
+
+    /// The full address of a path, and the host to sign: without a port, unless `sign_host` says so.
     pub(crate) fn endpoint(&self, path: &str) -> Result<(Url, String)> {
-        let bad = |why: String| self.error(format!("base_url `{}` {why}", self.base_url));
-        let base = Url::parse(&self.base_url).map_err(|error| bad(format!("is no address: {error}")))?;
+        let base_url = self.base_url.as_deref().unwrap_or_else(|| self.flavour.base_url());
+        let bad = |why: String| self.error(format!("base_url `{base_url}` {why}"));
+        let base = Url::parse(base_url).map_err(|error| bad(format!("is no address: {error}")))?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(bad("must begin with http:// or https://".to_owned()));
         }
@@ -165,61 +243,5 @@ impl Account {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn account(more: &str) -> Result<Account, toml::de::Error> {
-        toml::from_str(&format!("flavour = \"v2\"\napp = \"higo\"\nsecret = \"made-up-key\"\n{more}"))
-    }
-
-    #[test]
-    fn defaults_are_the_services() {
-        let android = account("platform = \"android\"\naccess_id = \"2100012345\"").unwrap();
-        android.validate().unwrap();
-        let (url, host) = android.endpoint("/v2/push/single_device").unwrap();
-        assert_eq!(url.as_str(), "http://openapi.xg.qq.com/v2/push/single_device");
-        assert_eq!(host, "openapi.xg.qq.com");
-        assert_eq!((android.access_id, android.environment_code(), android.valid_time), (2_100_012_345, 0, 600));
-        let ios = account("platform = \"iphone\"\naccess_id = 2200012345").unwrap();
-        assert_eq!(ios.environment_code(), 1);
-        let ios = account("platform = \"ios\"\naccess_id = 2200012345\nenvironment = \"development\"").unwrap();
-        assert_eq!(ios.environment_code(), 2);
-    }
-
-    #[test]
-    fn the_signed_host_has_no_port() {
-        let base = account("platform = \"android\"\naccess_id = 1\nbase_url = \"http://127.0.0.1:8080/\"").unwrap();
-        let (url, host) = base.endpoint("/v2/x").unwrap();
-        assert_eq!((url.as_str(), host.as_str()), ("http://127.0.0.1:8080/v2/x", "127.0.0.1"));
-        let named = Account { sign_host: Some("openapi.xg.qq.com".to_owned()), ..base };
-        assert_eq!(named.endpoint("/").unwrap().1, "openapi.xg.qq.com");
-    }
-
-    #[track_caller]
-    fn refused(more: &str, expected: &str) {
-        let message = match account(more) {
-            Ok(account) => account.validate().unwrap_err().to_string(),
-            Err(error) => error.to_string(),
-        };
-        assert!(message.contains(expected), "{message}");
-        assert!(!message.contains("made-up-key"), "{message}");
-    }
-
-    #[test]
-    fn bad_accounts_are_refused_by_name() {
-        refused("platform = \"android\"\naccess_id = 2200012345", "higo/android: access_id 2200012345 belongs to iOS");
-        refused("platform = \"ios\"\naccess_id = 2100012345", "higo/ios: access_id 2100012345 belongs to Android");
-        refused("platform = \"ios\"\naccess_id = \"21x\"", "whole number");
-        refused("platform = \"android\"\naccess_id = 1\nbase_url = \"ftp://a\"", "http://");
-        refused("platform = \"android\"\naccess_id = 1\nbase_url = \"http://u:p@a\"", "may only hold");
-        refused("platform = \"android\"\naccess_id = 1\nsign_host = \"a b\"", "sign_host");
-        refused("platform = \"android\"\naccess_id = 1\nvalid_time = 601", "valid_time");
-        refused("platform = \"android\"\naccess_id = 1\nkey = 2", "unknown field");
-    }
-
-    #[test]
-    fn debug_hides_the_secret() {
-        let account = account("platform = \"android\"\naccess_id = 1").unwrap();
-        assert!(!format!("{account:?}").contains("made-up-key"));
-    }
-}
+#[path = "account_tests.rs"]
+mod tests;

@@ -1,55 +1,117 @@
-//! A v2 message from a notification.
+//! A message from a notification.
 //!
 //! `push_type` (the event's kind) and `id` (the message's id) travel with every message: clients route by the first, and
 //! both ends find a message again by the second. They win over custom fields of the same names.
 
 use std::collections::BTreeMap;
 
-use homing_core::notification::{Notification, Platform};
+use homing_core::notification::{self, Notification, Platform};
 use serde_json::{Map, Value, json};
 
-use super::message::{Action, Alert, Android, Aps, AtyAttr, Field, Ios, Message};
+use super::{
+    account::Flavour,
+    message::{Action, Alert, Android, Aps, AtyAttr, Browser, Custom, Field, Ios, Message},
+    push::{AppIos, AppMessage},
+};
 
 /// Top-level keys of an iOS message that are not custom ones. `xg` is overwritten by the service.
 const RESERVED: [&str; 3] = ["aps", "xg", "accept_time"];
 
-/// The message for a notification's platform.
+/// The v2 message for a notification's platform.
 pub fn build(notification: &Notification) -> Message {
     match notification.platform {
-        Platform::Android => Message::Notification(Box::new(android(notification))),
+        Platform::Android => Message::Notification(Box::new(Android {
+            title: Field::Known(notification.title.clone()),
+            content: Field::Known(notification.body.clone()),
+            ring_raw: Field::Known(String::new()),
+            icon_res: Field::Known(String::new()),
+            small_icon: Field::Known(String::new()),
+            custom_content: Field::Known(Custom::Fields(texts(notification))),
+            ..style(notification)
+        })),
         Platform::Ios => Message::Ios(ios(notification)),
     }
 }
 
-/// The SDK's message with its style: default builder, sound, vibration and light on, may be swiped away, a tap opens the
-/// app.
-fn android(notification: &Notification) -> Android {
-    Android {
+/// The message of v3 or TPNS for a notification's platform.
+pub fn build_app(notification: &Notification, flavour: Flavour) -> AppMessage {
+    let mut message = AppMessage {
         title: Field::Known(notification.title.clone()),
         content: Field::Known(notification.body.clone()),
+        ..AppMessage::default()
+    };
+    let text = flavour == Flavour::Tpns;
+    match notification.platform {
+        Platform::Android => {
+            let fields = texts(notification);
+            let custom = if text { Custom::Text(json!(fields).to_string()) } else { Custom::Fields(fields) };
+            let android = Android { custom_content: Field::Known(custom), ..style(notification) };
+            message.android = Field::Known(Box::new(android));
+        }
+        Platform::Ios => {
+            // Under its own key nothing is reserved, but one list of names serves all flavours.
+            let custom = ios_custom(notification);
+            let aps = Aps { badge_type: Field::Known(-2), sound: Field::Known("default".to_owned()), ..Aps::default() };
+            let mut ios = AppIos { aps: Field::Known(aps), ..AppIos::default() };
+            if text {
+                ios.custom_content = Field::Known(Value::Object(custom).to_string());
+            } else {
+                ios.custom = Field::Known(custom);
+            }
+            message.ios = Field::Known(ios);
+        }
+    }
+    message
+}
+
+/// The SDK's style: default builder, sound, vibration and light on, may be swiped away. A tap does what the notification
+/// says, or opens the app.
+fn style(notification: &Notification) -> Android {
+    Android {
         builder_id: Field::Known(0),
-        n_id: Field::Known(0),
+        n_id: Field::Known(notification.collapse.as_deref().map_or(0, n_id)),
         ring: Field::Known(1),
-        ring_raw: Field::Known(String::new()),
         vibrate: Field::Known(1),
         lights: Field::Known(1),
         clearable: Field::Known(1),
         icon_type: Field::Known(0),
-        icon_res: Field::Known(String::new()),
         style_id: Field::Known(1),
-        small_icon: Field::Known(String::new()),
-        custom_content: Field::Known(texts(notification)),
-        accept_time: Field::Absent,
-        action: Field::Known(open_app()),
-        rest: Map::new(),
+        action: Field::Known(action(notification.action.as_ref())),
+        ..Android::default()
     }
 }
 
-fn open_app() -> Action {
+/// The id under which a notification replaces its predecessor on the device: FNV-1a (32 bits) of the collapse key's
+/// bytes without its highest bit, and 1 in place of 0. The same key has the same id in every process and version.
+pub fn n_id(collapse: &str) -> i64 {
+    let hash = collapse.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    i64::from((hash & 0x7fff_ffff).max(1))
+}
+
+fn action(action: Option<&notification::Action>) -> Action {
+    match action {
+        None => activity(""),
+        Some(notification::Action::Activity(class)) => activity(class),
+        Some(notification::Action::Url(url)) => Action {
+            action_type: Field::Known(2),
+            browser: Field::Known(Browser {
+                url: Field::Known(url.clone()),
+                confirm: Field::Known(0),
+                rest: Map::new(),
+            }),
+            ..Action::default()
+        },
+        Some(notification::Action::Intent(intent)) => {
+            Action { action_type: Field::Known(3), intent: Field::Known(intent.clone()), ..Action::default() }
+        }
+    }
+}
+
+fn activity(class: &str) -> Action {
     let flags = AtyAttr { intent_flags: Field::Known(0), pending_flags: Field::Known(0), rest: Map::new() };
     Action {
         action_type: Field::Known(1),
-        activity: Field::Known(String::new()),
+        activity: Field::Known(class.to_owned()),
         aty_attr: Field::Known(flags),
         ..Action::default()
     }
@@ -84,61 +146,26 @@ fn ios(notification: &Notification) -> Ios {
         sound: Field::Known("default".to_owned()),
         ..Aps::default()
     };
+    Ios { aps: Field::Known(aps), accept_time: Field::Absent, custom: ios_custom(notification) }
+}
+
+/// APNs has no field for what a tap does, so it travels as `action`, unless the event has a field of this name.
+fn ios_custom(notification: &Notification) -> Map<String, Value> {
     let custom = notification.custom.iter().filter(|(key, _)| !RESERVED.contains(&key.as_str()));
     let mut custom: Map<_, _> = custom.map(|(key, value)| (key.clone(), value.clone())).collect();
+    if let Some(action) = &notification.action {
+        let action = match action {
+            notification::Action::Activity(class) => json!({"activity": class}),
+            notification::Action::Url(url) => json!({"url": url}),
+            notification::Action::Intent(intent) => json!({"intent": intent}),
+        };
+        custom.entry("action").or_insert(action);
+    }
     custom.insert("push_type".to_owned(), json!(notification.kind));
     custom.insert("id".to_owned(), json!(notification.id));
-    Ios { aps: Field::Known(aps), accept_time: Field::Absent, custom }
+    custom
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(platform: Platform, title: &str, custom: Value, expected: Value) {
-        let notification: Notification = serde_json::from_value(json!({
-            "id": "m1", "kind": 15, "app": "higo", "platform": platform, "title": title, "body": "新订单", "custom": custom,
-            "created_at": 0, "expires_at": 0, "targets": [{"user": "7", "token": "t"}],
-        }))
-        .unwrap();
-        let built = build(&notification);
-        let value = serde_json::to_value(&built).unwrap();
-        assert_eq!(value, expected);
-        assert_eq!(serde_json::from_value::<Message>(value).unwrap(), built);
-    }
-
-    #[test]
-    fn an_android_message_is_the_sdks_with_texts_as_custom_content() {
-        check(
-            Platform::Android,
-            "HIGO",
-            json!({"order": "A1", "n": 3, "deep": {"a": [1]}, "none": null, "id": "theirs"}),
-            json!({
-                "title": "HIGO", "content": "新订单", "builder_id": 0, "n_id": 0, "ring": 1, "ring_raw": "", "vibrate": 1,
-                "lights": 1, "clearable": 1, "icon_type": 0, "icon_res": "", "style_id": 1, "small_icon": "",
-                "action": {"action_type": 1, "activity": "", "aty_attr": {"if": 0, "pf": 0}},
-                "custom_content": {"order": "A1", "n": "3", "deep": "{\"a\":[1]}", "id": "m1", "push_type": "15"},
-            }),
-        );
-    }
-
-    #[test]
-    fn an_ios_message_keeps_reserved_keys() {
-        check(
-            Platform::Ios,
-            "HIGO",
-            json!({"order": 7, "aps": {"alert": "theirs"}, "xg": 1, "accept_time": []}),
-            json!({
-                "aps": {"alert": {"title": "HIGO", "body": "新订单"}, "badge": 1, "sound": "default"},
-                "order": 7, "push_type": 15, "id": "m1",
-            }),
-        );
-        check(
-            Platform::Ios,
-            "",
-            json!({}),
-            json!({"aps": {"alert": "新订单", "badge": 1, "sound": "default"}, "push_type": 15, "id": "m1"}),
-        );
-    }
-}
+#[path = "build_tests.rs"]
+mod tests;

@@ -1,16 +1,17 @@
 //! Result codes as data: vendors change them, so they stand in `codes.toml` and can be laid over by a file.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, ops::RangeInclusive, path::Path};
 
 use serde::Deserialize;
 
+use super::account::Flavour;
 use crate::{Error, Result};
 
 const EMBEDDED: &str = include_str!("codes.toml");
 
 /// What a result code means for a message. The reaction to each stands at the head of `codes.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Accepted.
     Ok,
@@ -21,8 +22,9 @@ pub enum Class {
     /// Wrong credentials.
     Auth,
     /// Credentials when `err_msg` speaks of the signature, else [`Retry`](Class::Retry).
-    #[serde(rename = "auth_or_retry")]
     AuthOrRetry,
+    /// A clock that is off, else wrong credentials.
+    AuthOrClock,
     /// Wrong or expired APNs certificate.
     Cert,
     /// The timestamp is too far from the service's clock.
@@ -36,15 +38,27 @@ pub enum Class {
     /// The token is dead.
     Token,
     /// The account has no device.
+    #[serde(rename = "notarget")]
     NoTarget,
+    /// Some targets of a list failed.
+    Partial,
     /// Not in the table.
     Unknown,
 }
 
 /// The code tables, one per flavour.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Codes {
-    v2: HashMap<i64, Code>,
+    v2: Table,
+    v3: Table,
+    tpns: Table,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Table {
+    single: HashMap<i64, Code>,
+    /// The latest first.
+    ranges: Vec<(RangeInclusive<i64>, Code)>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -55,11 +69,12 @@ struct Code {
     text: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct File {
-    #[serde(default)]
     v2: HashMap<String, Code>,
+    v3: HashMap<String, Code>,
+    tpns: HashMap<String, Code>,
 }
 
 // === impl Codes ===
@@ -67,7 +82,7 @@ struct File {
 impl Codes {
     /// The embedded tables.
     pub fn embedded() -> Result<Self> {
-        let mut codes = Self { v2: HashMap::new() };
+        let mut codes = Self::default();
         codes.lay_over("embedded", EMBEDDED)?;
         Ok(codes)
     }
@@ -82,24 +97,58 @@ impl Codes {
         Ok(codes)
     }
 
-    /// Class and meaning of a v2 code; an unlisted one is [`Class::Unknown`].
-    pub fn v2(&self, code: i64) -> (Class, &str) {
-        self.v2.get(&code).map_or((Class::Unknown, "not documented"), |code| (code.class, code.text.as_str()))
+    /// Class and meaning of a code; an unlisted one is [`Class::Unknown`].
+    pub fn of(&self, flavour: Flavour, code: i64) -> (Class, &str) {
+        let found = self.table(flavour).find(code);
+        found.map_or((Class::Unknown, "not documented"), |code| (code.class, code.text.as_str()))
     }
 
-    /// Every listed v2 code.
-    pub fn v2_codes(&self) -> impl Iterator<Item = (i64, Class)> {
-        self.v2.iter().map(|(code, entry)| (*code, entry.class))
+    /// Every code that is listed by itself, not by a range.
+    pub fn listed(&self, flavour: Flavour) -> impl Iterator<Item = (i64, Class)> {
+        self.table(flavour).single.iter().map(|(code, entry)| (*code, entry.class))
+    }
+
+    fn table(&self, flavour: Flavour) -> &Table {
+        match flavour {
+            Flavour::V2 => &self.v2,
+            Flavour::V3 => &self.v3,
+            Flavour::Tpns => &self.tpns,
+        }
     }
 
     fn lay_over(&mut self, origin: &str, text: &str) -> Result<()> {
         let bad = |problem: String| Error::Codes { origin: origin.to_owned(), problem };
         let file: File = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
-        for (key, entry) in file.v2 {
-            let code = key.parse().map_err(|_| bad(format!("`{key}` under [v2] is no whole number")))?;
-            self.v2.insert(code, entry);
+        for (name, table, entries) in
+            [("v2", &mut self.v2, file.v2), ("v3", &mut self.v3, file.v3), ("tpns", &mut self.tpns, file.tpns)]
+        {
+            for (key, entry) in entries {
+                let refused = || bad(format!("`{key}` under [{name}] is neither a whole number nor a range"));
+                table.lay_over(&key, entry).ok_or_else(refused)?;
+            }
         }
         Ok(())
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    fn find(&self, code: i64) -> Option<&Code> {
+        let range = || self.ranges.iter().find(|(range, _)| range.contains(&code)).map(|(_, entry)| entry);
+        self.single.get(&code).or_else(range)
+    }
+
+    /// `None` when the key cannot be read.
+    fn lay_over(&mut self, key: &str, entry: Code) -> Option<()> {
+        match key.split_once("..") {
+            Some((first, last)) => {
+                let range = first.trim().parse().ok()?..=last.trim().parse().ok()?;
+                self.ranges.insert(0, (range, entry));
+            }
+            None => drop(self.single.insert(key.parse().ok()?, entry)),
+        }
+        Some(())
     }
 }
 
@@ -107,23 +156,62 @@ impl Codes {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(codes: &Codes, flavour: Flavour, code: i64, expected: Class) {
+        assert_eq!(codes.of(flavour, code).0, expected, "{} {code}", flavour.name());
+    }
+
     #[test]
-    fn the_embedded_table_reads_and_knows_every_documented_code() {
+    fn the_embedded_tables_read_and_know_every_documented_code() {
         let codes = Codes::embedded().unwrap();
-        assert_eq!(codes.v2.len(), 31);
-        assert_eq!(codes.v2(-106).0, Class::Cert);
-        assert_eq!(codes.v2(-3).0, Class::AuthOrRetry);
-        assert_eq!(codes.v2(12_345).0, Class::Unknown);
+        let listed = |flavour| codes.listed(flavour).count();
+        assert_eq!((listed(Flavour::V2), listed(Flavour::V3), listed(Flavour::Tpns)), (31, 30, 23));
+        check(&codes, Flavour::V2, -106, Class::Cert);
+        check(&codes, Flavour::V2, -3, Class::AuthOrRetry);
+        check(&codes, Flavour::V2, 12_345, Class::Unknown);
+        for (code, expected) in [
+            (10_104, Class::Auth),
+            (10_112, Class::Retry),
+            (10_115, Class::Bad),
+            (10_205, Class::Retry),
+            (10_302, Class::Partial),
+            (10_400, Class::Retry),
+            (10_605, Class::Retry),
+            (10_606, Class::Auth),
+            (10_799, Class::Retry),
+            (10_800, Class::Unknown),
+            (11_007, Class::Retry),
+        ] {
+            check(&codes, Flavour::V3, code, expected);
+        }
+        for (code, expected) in [
+            (1_008_003, Class::AuthOrClock),
+            (1_008_006, Class::Token),
+            (1_008_021, Class::Cert),
+            (1_008_024, Class::Unknown),
+            (10_010_018, Class::Ok),
+            (10_110_008, Class::NoTarget),
+            (40, Class::Unknown),
+        ] {
+            check(&codes, Flavour::Tpns, code, expected);
+        }
     }
 
     #[test]
     fn a_file_is_laid_over_code_by_code() {
         let mut codes = Codes::embedded().unwrap();
         codes.lay_over("t", "[v2]\n40 = { class = \"retry\" }\n999 = { class = \"bad\", text = \"new\" }").unwrap();
-        assert_eq!(codes.v2(40).0, Class::Retry);
-        assert_eq!(codes.v2(999), (Class::Bad, "new"));
-        assert_eq!(codes.v2(0).0, Class::Ok);
-        let problem = codes.lay_over("file.toml", "[v2]\nx = { class = \"bad\" }").unwrap_err().to_string();
-        assert!(problem.contains("file.toml") && problem.contains("`x`"), "{problem}");
+        check(&codes, Flavour::V2, 40, Class::Retry);
+        assert_eq!(codes.of(Flavour::V2, 999), (Class::Bad, "new"));
+        check(&codes, Flavour::V2, 0, Class::Ok);
+        codes.lay_over("t", "[v3]\n\"10400..10499\" = { class = \"bad\" }\n10450 = { class = \"ok\" }").unwrap();
+        check(&codes, Flavour::V3, 10_420, Class::Bad);
+        check(&codes, Flavour::V3, 10_450, Class::Ok);
+        check(&codes, Flavour::V3, 10_500, Class::Retry);
+        for key in ["x", "\"1..x\"", "\"..\""] {
+            let problem = codes.lay_over("file.toml", &format!("[tpns]\n{key} = {{ class = \"bad\" }}")).unwrap_err();
+            let problem = problem.to_string();
+            assert!(problem.contains("file.toml") && problem.contains("[tpns]"), "{problem}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The v2 `message` parameter. The types hold whatever the official SDKs write: a field of an unexpected type (PHP writes
+//! The v2 `message` parameter, and the parts that v3 and TPNS share with it. The types hold whatever the official SDKs write: a field of an unexpected type (PHP writes
 //! `null` for unused branches) and unknown fields are kept as they came, so a message that is read and written again is
 //! the same by value.
 
@@ -77,7 +77,7 @@ pub struct Android {
     pub small_icon: Field<String>,
     /// Fields for the app.
     #[serde(skip_serializing_if = "Field::is_absent")]
-    pub custom_content: Field<BTreeMap<String, String>>,
+    pub custom_content: Field<Custom>,
     /// When it may be shown.
     #[serde(skip_serializing_if = "Field::is_absent")]
     pub accept_time: Field<Vec<Window>>,
@@ -87,6 +87,16 @@ pub struct Android {
     /// What else was there.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// Fields for the app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Custom {
+    /// An object of texts: v2 and v3.
+    Fields(BTreeMap<String, String>),
+    /// The JSON text of such an object: TPNS.
+    Text(String),
 }
 
 /// What a tap does.
@@ -189,6 +199,9 @@ pub struct Aps {
     /// Number on the icon.
     #[serde(skip_serializing_if = "Field::is_absent")]
     pub badge: Field<i64>,
+    /// The same under v3 and TPNS: -1 keeps it, -2 adds one, the rest sets it.
+    #[serde(skip_serializing_if = "Field::is_absent")]
+    pub badge_type: Field<i64>,
     /// `default` or a file of the app.
     #[serde(skip_serializing_if = "Field::is_absent")]
     pub sound: Field<String>,
@@ -198,6 +211,9 @@ pub struct Aps {
     /// 1: silent.
     #[serde(rename = "content-available", skip_serializing_if = "Field::is_absent")]
     pub content_available: Field<i64>,
+    /// 1: an extension of the app may change it.
+    #[serde(rename = "mutable-content", skip_serializing_if = "Field::is_absent")]
+    pub mutable_content: Field<i64>,
     /// What else was there.
     #[serde(flatten)]
     pub rest: Map<String, Value>,

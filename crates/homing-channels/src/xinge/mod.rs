@@ -1,13 +1,14 @@
 //! Xinge (信鸽), Tencent's push service.
 //!
-//! One flavour is one file that implements [`Channel`](homing_core::channel::Channel); the rest is shared or plain data:
-//!
 //! | file | holds |
 //! |---|---|
-//! | `account` | configuration of one (app, platform) and its checks |
-//! | `v2` | the channel: `POST /v2/push/single_device` |
-//! | `sign`, `form` | the signature, and the body whose very strings it signs |
-//! | `message`, `window` | the message's JSON, as our builder and foreign SDKs write it |
+//! | `account` | configuration of one (app, platform, environment) and its checks |
+//! | `channel` | the channel: finds the account and hands over to its flavour |
+//! | `v2` | `single_device`, and `create_multipush` with `device_list_multiple` |
+//! | `app` | v3 and TPNS: `POST /v3/push/app` |
+//! | `sign`, `form` | the signature of v2, and the body whose very strings it signs |
+//! | `auth` | Basic, and the HMAC of TPNS |
+//! | `message`, `window`, `push` | the JSON of each flavour, as our builder and foreign SDKs write it |
 //! | `build`, `refuse` | a message from a notification; what is refused before a request leaves |
 //! | `codes` | result codes to classes, from `codes.toml` |
 //! | `transport`, `reply` | one HTTP exchange, one JSON reply, each classified |
@@ -15,11 +16,15 @@
 //! | `options` | what all accounts of the channel share |
 
 mod account;
+mod app;
+mod auth;
 mod build;
+mod channel;
 mod codes;
 mod form;
 mod message;
 mod options;
+mod push;
 mod refuse;
 mod reply;
 mod sign;
@@ -28,13 +33,15 @@ mod transport;
 mod v2;
 mod window;
 
-pub use account::{Account, Environment, Flavour, IOS_MIN_ID};
-pub use build::build;
+pub use account::{Account, Auth, Flavour, IOS_MIN_ID};
+pub use auth::{basic, hmac_sign};
+pub use build::{build, build_app, n_id};
+pub use channel::{PAGE_MAX, Xinge};
 pub use codes::{Class, Codes};
 pub use form::encode;
-pub use message::{Action, Alert, Android, Aps, AtyAttr, Browser, Field, Ios, Message, Transparent};
+pub use message::{Action, Alert, Android, Aps, AtyAttr, Browser, Custom, Field, Ios, Message, Transparent};
 pub use options::Options;
+pub use push::{AppIos, AppMessage, AppPush};
 pub use refuse::{MESSAGE_MAX, Refusal};
 pub use sign::{Signer, sign};
-pub use v2::XingeV2;
 pub use window::{HourMin, Window};

@@ -1,15 +1,17 @@
-//! What is refused before a request leaves: the checks of the official SDK (its local code -1) and the size limit of the
-//! v2 REST documentation.
+//! What is refused before a request leaves: the checks of the official SDK (its local code -1) and the size limit, which
+//! v2, v3 and TPNS share.
 
 use homing_core::channel::{Answer, Outcome};
+use serde::Serialize;
 
 use super::{
     account::is_ios,
     message::{Field, Message},
+    push::AppMessage,
     window::Window,
 };
 
-/// Bytes of the `message` parameter's text. (Xinge v2 REST documentation, 2017 and 2018 editions, "message".)
+/// Bytes of the message's text. (Xinge v2 REST documentation, 2017 and 2018 editions, "message"; v3 and TPNS say 4K.)
 pub const MESSAGE_MAX: usize = 4096;
 
 /// Why a message is not sent.
@@ -76,9 +78,22 @@ impl Message {
     /// The checked text for the `message` parameter.
     pub fn text(&self, access_id: u64, environment: u8) -> Result<String, Refusal> {
         self.check(access_id, environment)?;
-        let text = serde_json::to_string(self).map_err(|error| Refusal::Unwritable(error.to_string()))?;
-        if text.len() > MESSAGE_MAX { Err(Refusal::TooLong(text.len())) } else { Ok(text) }
+        within_limit(self)
     }
+}
+
+// === impl AppMessage ===
+
+impl AppMessage {
+    /// The checked text for the `message` of a body.
+    pub fn text(&self) -> Result<String, Refusal> {
+        if is_acceptable(&self.accept_time) { within_limit(self) } else { Err(Refusal::AcceptTime) }
+    }
+}
+
+fn within_limit(message: &impl Serialize) -> Result<String, Refusal> {
+    let text = serde_json::to_string(message).map_err(|error| Refusal::Unwritable(error.to_string()))?;
+    if text.len() > MESSAGE_MAX { Err(Refusal::TooLong(text.len())) } else { Ok(text) }
 }
 
 fn is_acceptable(accept_time: &Field<Vec<Window>>) -> bool {

@@ -41,6 +41,17 @@ pub(crate) enum Refused {
     NoDate,
 }
 
+// === impl Stamp ===
+
+impl Stamp {
+    /// Whether the service's clock is too far from this stamp to be without blame for a refusal that does not say what it
+    /// is about. How far TPNS lets a clock be is not documented.
+    pub(crate) fn is_off(self, date: Option<Millis>) -> bool {
+        const BLAMELESS: i64 = 30;
+        date.is_some_and(|date| date.div_euclid(1000).saturating_sub(self.seconds).saturating_abs() > BLAMELESS)
+    }
+}
+
 // === impl Skew ===
 
 impl Skew {
@@ -110,6 +121,13 @@ mod tests {
         skew.accepted(second);
         let third = skew.stamp(0);
         assert_eq!(skew.refused(third, 0, Some(0)), Refused::Learnt(0));
+    }
+
+    #[test]
+    fn a_stamp_is_off_when_the_date_is_far() {
+        let stamp = Skew::default().stamp(1_000_000_000);
+        assert!(stamp.is_off(Some(1_000_031_000)) && stamp.is_off(Some(999_969_000)));
+        assert!(!stamp.is_off(Some(1_000_030_000)) && !stamp.is_off(Some(999_970_000)) && !stamp.is_off(None));
     }
 
     #[test]

@@ -22,6 +22,9 @@ const BODY_MAX: usize = 64 * 1024;
 /// An idle connection is given up before usual servers close it: a request that meets the close is ambiguous.
 const IDLE: Duration = Duration::from_secs(15);
 
+/// Idle connections that are kept per provider: as many as senders have calls under way.
+const KEPT: usize = 512;
+
 /// The body of a reply with status 200, and the service's clock.
 pub(crate) struct Exchange {
     pub(crate) body: Vec<u8>,
@@ -49,6 +52,7 @@ pub(crate) fn client(options: &Options) -> Result<Client> {
         .connect_timeout(options.connect_timeout())
         .timeout(options.request_timeout())
         .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(KEPT)
         .build()
         .map_err(Error::Client)
 }

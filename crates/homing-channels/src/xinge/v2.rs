@@ -1,179 +1,62 @@
-//! The channel of Xinge v2: one `POST /v2/push/single_device` per target. (Xinge v2 REST documentation, 2018 edition,
-//! "single device"; the service closed on 2020-10-31, so the simulator and the SDK's recordings are the other side.)
+//! Xinge v2. One target is one `POST /v2/push/single_device`; a page is `create_multipush`, which takes the message and
+//! answers the id of a task, and `device_list_multiple`, which names the devices to it. (Xinge v2 REST documentation, 2018
+//! edition; the service closed on 2020-10-31, so the simulator and the SDK's recordings are the other side.)
 //!
 //! ```text
-//! access_id device_token environment expire_time message message_type multi_pkg send_time timestamp [valid_time] sign
+//! single  access_id device_token environment expire_time message message_type multi_pkg send_time timestamp [valid_time] sign
+//! create  access_id environment expire_time message message_type multi_pkg timestamp [valid_time] sign
+//! list    access_id device_list push_id timestamp [valid_time] sign
 //! ```
 //!
 //! The parameters go out in byte order, so that body and signature are written in one pass.
 
-use std::{collections::HashMap, sync::Arc};
-
-use futures_util::future::BoxFuture;
 use homing_core::{
-    channel::{Answer, Channel, Outcome},
-    clock::{Clock, Millis},
+    channel::{Answer, Outcome},
+    clock::Millis,
     notification::{Notification, Platform, Target},
 };
 use reqwest::{
-    Client, Method, Request, Url,
+    Method, Request, Url,
     header::{CONTENT_TYPE, HOST, HeaderValue},
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    account::Account,
+    account::{Account, Flavour, VALID_TIME_MAX},
     build::build,
-    codes::{Class, Codes},
+    channel::{Line, woven},
+    codes::Class,
     form::SignedForm,
-    options::Options,
-    reply::{Reply, answer, detail, outcome},
+    reply::{Reply, answer, detail, outcome, page_outcome},
     sign::Signer,
     skew::{Refused, Skew, Stamp},
     transport,
 };
-use crate::Result;
-
-const PATH: &str = "/v2/push/single_device";
 
 /// Bounds of `expire_time` in seconds: how long the service keeps a message for a phone that is off. (Xinge v2 REST
 /// documentation, 2018 edition, "push parameters": at most 259200, at least 800 is advised.)
 const EXPIRE_MIN: i64 = 800;
 const EXPIRE_MAX: i64 = 259_200;
 
-/// The service's own `valid_time`, which is left out as the SDK does.
-const VALID_TIME_DEFAULT: u32 = 600;
-
-/// Xinge v2, single device, for any number of (app, platform) accounts.
-pub struct XingeV2 {
-    client: Client,
-    apps: HashMap<String, PerPlatform>,
-    codes: Codes,
-    ios_message_type: u8,
-    clock: Arc<dyn Clock>,
-}
-
-#[derive(Default)]
-struct PerPlatform {
-    android: Option<App>,
-    ios: Option<App>,
-}
-
 /// An account, prepared: whatever its requests share is parsed, encoded and hashed once.
-struct App {
+pub(crate) struct AppV2 {
     label: String,
     access_id: u64,
+    platform: Platform,
     environment: u8,
     valid_time: Option<String>,
     secret: SecretString,
-    url: Url,
     host: HeaderValue,
-    start: SignedForm,
+    single: Endpoint,
+    create: Endpoint,
+    list: Endpoint,
     skew: Skew,
 }
 
-// === impl XingeV2 ===
-
-impl XingeV2 {
-    /// Checks the accounts and opens nothing yet. A TLS provider of the process must be installed.
-    pub fn new(accounts: Vec<Account>, options: &Options, clock: Arc<dyn Clock>) -> Result<Self> {
-        options.validate()?;
-        let codes = match &options.codes {
-            Some(path) => Codes::load(path)?,
-            None => Codes::embedded()?,
-        };
-        let mut apps: HashMap<String, PerPlatform> = HashMap::new();
-        for account in accounts {
-            let twice = account.error("there are two accounts for this app and platform");
-            let app = App::new(&account)?;
-            let slot = apps.entry(account.app).or_default().slot(account.platform);
-            if slot.replace(app).is_some() {
-                return Err(twice);
-            }
-        }
-        let client = transport::client(options)?;
-        Ok(Self { client, apps, codes, ios_message_type: options.ios_message_type, clock })
-    }
-
-    fn app(&self, name: &str, platform: Platform) -> Option<&App> {
-        let app = self.apps.get(name)?;
-        match platform {
-            Platform::Android => app.android.as_ref(),
-            Platform::Ios => app.ios.as_ref(),
-        }
-    }
-
-    async fn send_all(&self, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
-        let Some(app) = self.app(&notification.app, notification.platform) else {
-            let (name, platform) = (&notification.app, notification.platform.name());
-            let detail = format!("not sent: no Xinge v2 account for app {name} on platform {platform}");
-            return vec![answer(Outcome::Config, detail); targets.len()];
-        };
-        let text = match build(notification).text(app.access_id, app.environment) {
-            Ok(text) => text,
-            Err(refusal) => return vec![refusal.answer(); targets.len()],
-        };
-        let push = Push {
-            message: text,
-            message_type: match notification.platform {
-                Platform::Android => 1,
-                Platform::Ios => self.ios_message_type,
-            },
-            expires_at: notification.expires_at,
-        };
-        let mut answers = Vec::with_capacity(targets.len());
-        for target in targets {
-            answers.push(self.send_one(app, &push, &target.token).await);
-        }
-        answers
-    }
-
-    async fn send_one(&self, app: &App, push: &Push, token: &str) -> Answer {
-        let now = self.clock.now();
-        let stamp = app.skew.stamp(now);
-        let request = app.request(push, token, stamp, now);
-        match transport::exchange(&self.client, request, &*self.clock).await {
-            Ok(exchange) => self.judge(app, token, stamp, &exchange),
-            Err(answer) => answer,
-        }
-    }
-
-    fn judge(&self, app: &App, token: &str, stamp: Stamp, exchange: &transport::Exchange) -> Answer {
-        let Some(reply) = Reply::read(&exchange.body) else {
-            return answer(Outcome::Ambiguous, "the reply has no readable ret_code");
-        };
-        let (class, meaning) = self.codes.v2(reply.code);
-        let mut detail = detail(&reply, meaning, &[token, app.secret.expose_secret()]);
-        let outcome = match class {
-            Class::Clock => {
-                let refused = app.skew.refused(stamp, self.clock.now(), exchange.date());
-                let (outcome, why) = app.after_refusal(&refused);
-                detail.push_str(why);
-                outcome
-            }
-            class => {
-                if matches!(class, Class::Ok | Class::Token | Class::NoTarget) {
-                    app.skew.accepted(stamp);
-                }
-                outcome(class, &reply.text)
-            }
-        };
-        Answer { outcome, detail }
-    }
-}
-
-impl Channel for XingeV2 {
-    fn name(&self) -> &'static str {
-        "xinge"
-    }
-
-    fn page(&self) -> usize {
-        1
-    }
-
-    fn send<'a>(&'a self, notification: &'a Notification, targets: &'a [Target]) -> BoxFuture<'a, Vec<Answer>> {
-        Box::pin(self.send_all(notification, targets))
-    }
+/// A path's address, and the beginning of its form.
+struct Endpoint {
+    url: Url,
+    start: SignedForm,
 }
 
 /// What a notification's requests share.
@@ -183,77 +66,219 @@ struct Push {
     expires_at: Millis,
 }
 
-// === impl PerPlatform ===
-
-impl PerPlatform {
-    fn slot(&mut self, platform: Platform) -> &mut Option<App> {
-        match platform {
-            Platform::Android => &mut self.android,
-            Platform::Ios => &mut self.ios,
-        }
-    }
+/// A reply that could be read, and its class.
+struct Read {
+    reply: Reply,
+    class: Class,
+    detail: String,
+    /// The outcome of a timestamp that was refused.
+    clock: Option<Outcome>,
 }
 
-// === impl App ===
+// === impl AppV2 ===
 
-impl App {
-    fn new(account: &Account) -> Result<Self> {
+impl AppV2 {
+    pub(crate) fn new(account: &Account) -> Result<Self, crate::Error> {
         account.validate()?;
-        let (url, sign_host) = account.endpoint(PATH)?;
+        let (_, sign_host) = account.endpoint("/")?;
         let host = HeaderValue::from_str(&sign_host).map_err(|error| account.error(format!("sign_host: {error}")))?;
-        let mut start = SignedForm::new(Signer::new("POST", &sign_host, PATH));
-        start.pair("access_id", &account.access_id.to_string());
-        let valid_time = (account.valid_time != VALID_TIME_DEFAULT).then(|| account.valid_time.to_string());
+        let endpoint = |path: &str| {
+            let (url, sign_host) = account.endpoint(path)?;
+            let mut start = SignedForm::new(Signer::new("POST", &sign_host, path));
+            start.pair("access_id", &account.access_id);
+            Ok::<_, crate::Error>(Endpoint { url, start })
+        };
+        // The service's own value is left out, as the SDK does.
+        let valid_time = account.valid_time.filter(|seconds| *seconds != VALID_TIME_MAX);
         Ok(Self {
             label: account.label(),
-            access_id: account.access_id,
+            access_id: account.number()?,
+            platform: account.platform,
             environment: account.environment_code(),
-            valid_time,
+            valid_time: valid_time.map(|seconds| seconds.to_string()),
             secret: account.secret.clone(),
-            url,
             host,
-            start,
+            single: endpoint("/v2/push/single_device")?,
+            create: endpoint("/v2/push/create_multipush")?,
+            list: endpoint("/v2/push/device_list_multiple")?,
             skew: Skew::default(),
         })
     }
 
-    fn request(&self, push: &Push, token: &str, stamp: Stamp, now: Millis) -> Request {
-        let mut request = Request::new(Method::POST, self.url.clone());
-        let headers = request.headers_mut();
-        headers.insert(HOST, self.host.clone());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        *request.body_mut() = Some(self.body(push, token, stamp, now).into());
-        request
+    pub(crate) async fn send(&self, line: &Line, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
+        let text = match build(notification).text(self.access_id, self.environment) {
+            Ok(text) => text,
+            Err(refusal) => return vec![refusal.answer(); targets.len()],
+        };
+        let push = Push {
+            message: text,
+            message_type: match notification.platform {
+                Platform::Android => 1,
+                Platform::Ios => line.ios_message_type,
+            },
+            expires_at: notification.expires_at,
+        };
+        if let [target] = targets {
+            return vec![self.send_one(line, &push, &target.token).await];
+        }
+        // One token of a wrong length would have the whole page refused.
+        let fits = |token: &str| self.fits(token);
+        let tokens: Vec<&str> =
+            targets.iter().map(|target| target.token.as_str()).filter(|token| fits(token)).collect();
+        let answers = match tokens.as_slice() {
+            [] => Vec::new(),
+            [token] => vec![self.send_one(line, &push, token).await],
+            tokens => vec![self.send_page(line, &push, tokens).await; tokens.len()],
+        };
+        woven(targets, fits, answers)
     }
 
-    fn body(&self, push: &Push, token: &str, stamp: Stamp, now: Millis) -> Vec<u8> {
-        let expire = (push.expires_at.saturating_sub(now) / 1000).clamp(EXPIRE_MIN, EXPIRE_MAX);
-        let mut form = self.start.begin(push.message.len() * 2 + token.len() + 240);
+    /// Android tokens have 40 characters (the SDK takes 64 as well), those of iOS 64. (Code 14 of the v2 REST
+    /// documentation, and the SDK's own check.)
+    fn fits(&self, token: &str) -> bool {
+        match self.platform {
+            Platform::Android => matches!(token.len(), 40 | 64),
+            Platform::Ios => token.len() == 64,
+        }
+    }
+
+    async fn send_one(&self, line: &Line, push: &Push, token: &str) -> Answer {
+        let now = line.clock.now();
+        let stamp = self.skew.stamp(now);
+        let mut form = self.single.start.begin(push.message.len() * 2 + token.len() + 240);
         form.pair("device_token", token);
+        self.message(&mut form, push, now);
+        form.pair("send_time", "");
+        match self.exchange(line, &self.single, form, stamp, &[token, self.secret.expose_secret()]).await {
+            Ok(read) => Answer {
+                outcome: read.clock.unwrap_or_else(|| outcome(read.class, &read.reply.text)),
+                detail: read.detail,
+            },
+            Err(answer) => answer,
+        }
+    }
+
+    /// The one answer of a page.
+    async fn send_page(&self, line: &Line, push: &Push, tokens: &[&str]) -> Answer {
+        let push_id = match self.create(line, push).await {
+            Ok(push_id) => push_id,
+            Err(answer) => return named("create_multipush", answer),
+        };
+        named("device_list_multiple", self.list(line, &push_id, tokens).await)
+    }
+
+    /// The id of a new task. Nobody is named to it yet: whatever goes wrong here, nothing was sent, and an id that
+    /// got lost with its reply is nobody's.
+    async fn create(&self, line: &Line, push: &Push) -> Result<String, Answer> {
+        let now = line.clock.now();
+        let stamp = self.skew.stamp(now);
+        let mut form = self.create.start.begin(push.message.len() * 2 + 240);
+        self.message(&mut form, push, now);
+        let read = match self.exchange(line, &self.create, form, stamp, &[self.secret.expose_secret()]).await {
+            Ok(read) => read,
+            Err(Answer { outcome: Outcome::Ambiguous, detail }) => {
+                return Err(answer(Outcome::Retry { after: None }, detail));
+            }
+            Err(answer) => return Err(answer),
+        };
+        match read.reply.push_id() {
+            Some(push_id) if read.class == Class::Ok => Ok(push_id),
+            None if read.class == Class::Ok => {
+                Err(answer(Outcome::Retry { after: None }, format!("{}, but no push_id", read.detail)))
+            }
+            _ => Err(Answer {
+                outcome: read.clock.unwrap_or_else(|| page_outcome(read.class, &read.reply.text)),
+                detail: read.detail,
+            }),
+        }
+    }
+
+    async fn list(&self, line: &Line, push_id: &str, tokens: &[&str]) -> Answer {
+        let stamp = self.skew.stamp(line.clock.now());
+        let devices = match serde_json::to_string(tokens) {
+            Ok(devices) => devices,
+            Err(error) => return answer(Outcome::Payload, format!("not sent: {error}")),
+        };
+        let mut form = self.list.start.begin(devices.len() + tokens.len() * 8 + 240);
+        form.pair("device_list", &devices);
+        form.pair("push_id", push_id);
+        let read = match self.exchange(line, &self.list, form, stamp, &[self.secret.expose_secret()]).await {
+            Ok(read) => read,
+            Err(answer) => return answer,
+        };
+        let outcome = match read.class {
+            Class::Ok => Outcome::Delivered { provider_id: Some(push_id.to_owned()) },
+            class => read.clock.unwrap_or_else(|| page_outcome(class, &read.reply.text)),
+        };
+        Answer { outcome, detail: read.detail }
+    }
+
+    /// The parameters of a message, from `environment` to `multi_pkg`.
+    fn message(&self, form: &mut SignedForm, push: &Push, now: Millis) {
+        let expire = (push.expires_at.saturating_sub(now) / 1000).clamp(EXPIRE_MIN, EXPIRE_MAX);
         form.pair("environment", digit(self.environment));
         form.pair("expire_time", &expire.to_string());
         form.pair("message", &push.message);
         form.pair("message_type", digit(push.message_type));
         form.pair("multi_pkg", "0");
-        form.pair("send_time", "");
+    }
+
+    /// Ends the form, sends it, and reads the reply. What is no reply is the answer.
+    async fn exchange(
+        &self,
+        line: &Line,
+        endpoint: &Endpoint,
+        mut form: SignedForm,
+        stamp: Stamp,
+        hide: &[&str],
+    ) -> Result<Read, Answer> {
         form.pair("timestamp", &stamp.seconds.to_string());
         if let Some(valid_time) = &self.valid_time {
             form.pair("valid_time", valid_time);
         }
-        form.finish(&self.secret)
-    }
+        let mut request = Request::new(Method::POST, endpoint.url.clone());
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        *request.body_mut() = Some(form.finish(&self.secret).into());
 
-    fn after_refusal(&self, refused: &Refused) -> (Outcome, &'static str) {
-        match refused {
-            Refused::Learnt(offset) => {
-                tracing::warn!(app = %self.label, offset_ms = offset, "The clock of Xinge differs; requests now follow it.");
-                (Outcome::Corrected, "; the clock is corrected")
+        let exchange = transport::exchange(&line.client, request, &*line.clock).await?;
+        let Some(reply) = Reply::read(&exchange.body) else {
+            return Err(answer(Outcome::Ambiguous, "the reply has no readable ret_code"));
+        };
+        let (class, meaning) = line.codes.of(Flavour::V2, reply.code);
+        let mut detail = detail(&reply, meaning, hide);
+        let mut clock = None;
+        match class {
+            Class::Clock => {
+                let refused = self.skew.refused(stamp, line.clock.now(), exchange.date());
+                let (outcome, why) = after_refusal(&self.label, &refused);
+                detail.push_str(why);
+                clock = Some(outcome);
             }
-            Refused::Known => (Outcome::Corrected, "; the clock was corrected meanwhile"),
-            Refused::Again => (Outcome::Config, "; refused again with the corrected clock"),
-            Refused::NoDate => (Outcome::Config, "; the reply has no Date to learn the clock from"),
+            Class::Ok | Class::Token | Class::NoTarget => self.skew.accepted(stamp),
+            _ => {}
         }
+        Ok(Read { reply, class, detail, clock })
     }
+}
+
+/// What follows from a refused timestamp.
+pub(crate) fn after_refusal(label: &str, refused: &Refused) -> (Outcome, &'static str) {
+    match refused {
+        Refused::Learnt(offset) => {
+            tracing::warn!(app = %label, offset_ms = offset, "The clock of Xinge differs; requests now follow it.");
+            (Outcome::Corrected, "; the clock is corrected")
+        }
+        Refused::Known => (Outcome::Corrected, "; the clock was corrected meanwhile"),
+        Refused::Again => (Outcome::Config, "; refused again with the corrected clock"),
+        Refused::NoDate => (Outcome::Config, "; the reply has no Date to learn the clock from"),
+    }
+}
+
+fn named(call: &str, mut answer: Answer) -> Answer {
+    answer.detail = format!("{call}: {}", answer.detail);
+    answer
 }
 
 fn digit(number: u8) -> &'static str {

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use homing_channels::simulator::{App, SimulatorConfig, serve};
+use homing_channels::simulator::{App, Flavour, SimulatorConfig, serve};
 use homing_core::{clock::SystemClock, notification::Platform};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -51,6 +51,16 @@ impl Running {
         json_of(&self.raw(request.as_bytes()).await)
     }
 
+    /// A POST with headers of its own.
+    pub(crate) async fn post_with(&self, path: &str, headers: &[(String, String)], body: &str) -> Value {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        json_of(&self.raw(request.as_bytes()).await)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         json_of(&self.raw(request.as_bytes()).await)
@@ -75,7 +85,11 @@ fn json_of(answer: &[u8]) -> Value {
 
 pub(crate) fn app(access_id: u64, secret: &str) -> App {
     let platform = if access_id < 2_200_000_000 { Platform::Android } else { Platform::Ios };
-    App { access_id, secret: SecretString::from(secret), platform }
+    app_of(Flavour::V2, &access_id.to_string(), secret, platform)
+}
+
+pub(crate) fn app_of(flavour: Flavour, access_id: &str, secret: &str, platform: Platform) -> App {
+    App { flavour, access_id: access_id.to_owned(), secret: SecretString::from(secret), platform }
 }
 
 /// A clock that reads `seconds` now.

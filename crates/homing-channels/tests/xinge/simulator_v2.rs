@@ -1,4 +1,4 @@
-//! The simulator against bytes that our client would not send.
+//! The simulator of v2 against bytes that our client would not send.
 
 use std::fmt::Write as _;
 
@@ -22,10 +22,14 @@ fn pairs(now: i64) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn signed(method: &str, mut pairs: Vec<(&'static str, String)>, secret: &str) -> String {
+fn signed(method: &str, pairs: Vec<(&'static str, String)>, secret: &str) -> String {
+    signed_for(method, PATH, pairs, secret)
+}
+
+fn signed_for(method: &str, path: &str, mut pairs: Vec<(&'static str, String)>, secret: &str) -> String {
     pairs.sort();
     let source: String = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let digest = Md5::digest(format!("{method}sim.test{PATH}{source}{secret}"));
+    let digest = Md5::digest(format!("{method}sim.test{path}{source}{secret}"));
     pairs.push((
         "sign",
         digest.iter().fold(String::new(), |mut hex, byte| {
@@ -221,4 +225,115 @@ async fn faults_are_replaced_as_a_whole_and_rates_repeat_with_their_seed() {
     }
     let health = simulator.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(health.ends_with(b"\r\n\r\nok"));
+}
+
+const CREATE: &str = "/v2/push/create_multipush";
+const LIST: &str = "/v2/push/device_list_multiple";
+
+async fn create(simulator: &Running, more: &[(&'static str, &str)]) -> serde_json::Value {
+    let mut pairs = pairs(now());
+    pairs.retain(|(key, _)| *key != "device_token" && more.iter().all(|(name, _)| name != key));
+    pairs.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    simulator.post(CREATE, "sim.test", FORM, &signed_for("POST", CREATE, pairs, ANDROID_KEY)).await
+}
+
+async fn list(simulator: &Running, push_id: &str, devices: &serde_json::Value) -> serde_json::Value {
+    let pairs = vec![
+        ("access_id", ANDROID.to_string()),
+        ("device_list", devices.to_string()),
+        ("push_id", push_id.to_owned()),
+        ("timestamp", now().to_string()),
+    ];
+    simulator.post(LIST, "sim.test", FORM, &signed_for("POST", LIST, pairs, ANDROID_KEY)).await
+}
+
+fn push_id(answer: &serde_json::Value) -> String {
+    match &answer["result"]["push_id"] {
+        serde_json::Value::String(text) => text.clone(),
+        number => number.as_u64().unwrap_or_else(|| panic!("no push_id: {answer}")).to_string(),
+    }
+}
+
+#[tokio::test]
+async fn tasks_take_lists_within_their_limits() {
+    let simulator = Running::start(config()).await;
+    let (first, second) = (create(&simulator, &[]).await, create(&simulator, &[]).await);
+    assert_ne!(push_id(&first), push_id(&second));
+    let shapes = [&first, &second].map(|answer| answer["result"]["push_id"].is_string());
+    assert_ne!(shapes[0], shapes[1], "ids come as numbers and as texts");
+    let task = push_id(&first);
+    let devices = |count: usize| json!((0..count).map(|number| token(Platform::Android, number)).collect::<Vec<_>>());
+    let short = json!([token(Platform::Android, 1), "short"]);
+    for (push_id, devices, expected) in [
+        (task.as_str(), devices(1), 0),
+        (&task, devices(1000), 0),
+        (&task, devices(1001), -1),
+        (&task, json!([]), -1),
+        (&task, json!({}), -1),
+        (&task, json!([1]), -1),
+        (&task, short, 14),
+        ("77", devices(1), 19),
+        ("x", devices(1), -1),
+        ("", devices(1), -1),
+    ] {
+        let answer = list(&simulator, push_id, &devices).await;
+        assert_eq!(answer["ret_code"], json!(expected), "{push_id}: {answer}");
+    }
+    for (name, value, expected) in [
+        ("message", "{", 75),
+        ("message_type", "3", -1),
+        ("send_time", "2026-12-12 18:48:00", -1),
+        ("send_time", "", 0),
+        ("expire_time", "259201", -1),
+        ("timestamp", "1", -2),
+    ] {
+        let answer = create(&simulator, &[(name, value)]).await;
+        assert_eq!(answer["ret_code"], json!(expected), "{name}: {answer}");
+    }
+    let stats = simulator.get("/_sim/stats").await;
+    assert_eq!((&stats["deliveries"], &stats["largest_page"]), (&json!(1001), &json!(1000)));
+    assert_eq!(stats["most_pages_of_a_task"], json!(2));
+}
+
+#[tokio::test]
+async fn a_task_belongs_to_its_app_and_dies() {
+    let mut config = config();
+    config.apps.push(app(ANDROID + 1, ANDROID_KEY));
+    let simulator = Running::start(config).await;
+    let theirs = push_id(&create(&simulator, &[("access_id", &(ANDROID + 1).to_string())]).await);
+    let devices = json!([token(Platform::Android, 1)]);
+    assert_eq!(list(&simulator, &theirs, &devices).await["ret_code"], json!(19));
+    let brief = push_id(&create(&simulator, &[("expire_time", "60")]).await);
+    assert_eq!(list(&simulator, &brief, &devices).await["ret_code"], json!(0));
+    // A minute later, by the service's clock; a timestamp is good for ten.
+    simulator.faults(json!({"accept_skew_s": 61})).await;
+    let answer = list(&simulator, &brief, &devices).await;
+    assert_eq!((&answer["ret_code"], &answer["err_msg"]), (&json!(19), &json!("push_id has expired")));
+}
+
+#[tokio::test]
+async fn apps_may_be_added_while_it_runs() {
+    let simulator = Running::start(SimulatorConfig::new(vec![])).await;
+    let body = signed("POST", pairs(now()), ANDROID_KEY);
+    assert_eq!(simulator.post(PATH, "sim.test", FORM, &body).await["ret_code"], json!(20));
+    for (account, status) in [
+        (json!({"flavour": "v2", "access_id": ANDROID, "secret": ANDROID_KEY, "platform": "android"}), "204"),
+        (json!({"flavour": "v3", "access_id": "a1", "secret": "k", "platform": "ios"}), "204"),
+        (json!({"flavour": "v4", "access_id": "a1", "secret": "k", "platform": "ios"}), "400"),
+        (json!({"flavour": "v3", "access_id": [], "secret": "k", "platform": "ios"}), "400"),
+    ] {
+        let account = account.to_string();
+        let request = format!(
+            "POST /_sim/accounts HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{account}",
+            account.len()
+        );
+        let answer = String::from_utf8(simulator.raw(request.as_bytes()).await).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{account}: {answer}");
+    }
+    assert_eq!(simulator.post(PATH, "sim.test", FORM, &body).await["ret_code"], json!(0));
+    let accounts = json!([
+        {"flavour": "v2", "access_id": ANDROID.to_string(), "platform": "android"},
+        {"flavour": "v3", "access_id": "a1", "platform": "ios"},
+    ]);
+    assert_eq!(simulator.get("/_sim/accounts").await, accounts, "without their secrets");
 }

@@ -1,20 +1,26 @@
-//! The channel of Xinge v2 against the simulator over the loopback, and the simulator against bytes of our own.
+//! The channel in each flavour against the simulator over the loopback, and the simulator against bytes of our own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
-#[path = "xinge_v2/channel.rs"]
+#[path = "xinge/app.rs"]
+mod app_flavours;
+#[path = "xinge/channel.rs"]
 mod channel;
-#[path = "xinge_v2/faults.rs"]
+#[path = "xinge/faults.rs"]
 mod faults;
-#[path = "xinge_v2/simulator.rs"]
-mod simulator;
+#[path = "xinge/pages.rs"]
+mod pages;
+#[path = "xinge/simulator_app.rs"]
+mod simulator_app;
+#[path = "xinge/simulator_v2.rs"]
+mod simulator_v2;
 mod support;
 
 use std::sync::Arc;
 
 use homing_channels::{
     simulator::SimulatorConfig,
-    xinge::{Account, Options, XingeV2},
+    xinge::{Account, Options, Xinge},
 };
 use homing_core::{
     channel::{Answer, Channel, Outcome},
@@ -44,14 +50,14 @@ fn accounts(base_url: &str) -> Vec<Account> {
     serde_json::from_value(text).unwrap()
 }
 
-fn channel_of(accounts: Vec<Account>) -> XingeV2 {
+fn channel_of(accounts: Vec<Account>) -> Xinge {
     channel_with(accounts, &Options::default(), Arc::new(SystemClock::default()))
 }
 
-fn channel_with(accounts: Vec<Account>, options: &Options, clock: Arc<dyn Clock>) -> XingeV2 {
+fn channel_with(accounts: Vec<Account>, options: &Options, clock: Arc<dyn Clock>) -> Xinge {
     // A second installation in this process is refused, and the first one serves.
     rustls::crypto::ring::default_provider().install_default().ok();
-    XingeV2::new(accounts, options, clock).unwrap()
+    Xinge::new(accounts, options, clock).unwrap()
 }
 
 fn base_url(simulator: &Running) -> String {
@@ -65,6 +71,14 @@ fn token(platform: Platform, number: usize) -> String {
     }
 }
 
+/// A notification for `count` devices of the platform.
+fn page_of(platform: Platform, count: usize) -> Notification {
+    let mut page = notification(platform, "");
+    let target = |number: usize| Target { user: number.to_string(), token: token(platform, number) };
+    page.targets = (0..count).map(target).collect();
+    page
+}
+
 fn notification(platform: Platform, token: &str) -> Notification {
     let now = SystemClock::default().now();
     serde_json::from_value(json!({
@@ -75,7 +89,14 @@ fn notification(platform: Platform, token: &str) -> Notification {
     .unwrap()
 }
 
-async fn send(channel: &XingeV2, notification: &Notification) -> Answer {
+/// The outcomes of a whole page.
+async fn send_page(channel: &Xinge, notification: &Notification) -> Vec<Outcome> {
+    let answers = channel.send(notification, &notification.targets).await;
+    assert_eq!(answers.len(), notification.targets.len());
+    answers.into_iter().map(|answer| answer.outcome).collect()
+}
+
+async fn send(channel: &Xinge, notification: &Notification) -> Answer {
     let mut answers = channel.send(notification, &notification.targets).await;
     assert_eq!(answers.len(), 1);
     answers.pop().unwrap()

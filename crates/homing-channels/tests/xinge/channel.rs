@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use homing_channels::Error;
+use homing_core::notification::Environment;
 use secrecy::SecretString;
 
 use super::*;
@@ -10,7 +11,7 @@ use super::*;
 async fn android_and_ios_are_delivered_with_their_texts() {
     let simulator = Running::start(config()).await;
     let channel = channel_of(accounts(&base_url(&simulator)));
-    assert_eq!((channel.name(), channel.page()), ("xinge", 1));
+    assert_eq!((channel.name(), channel.page()), ("xinge", 1000));
     for platform in [Platform::Android, Platform::Ios] {
         let token = token(platform, 1);
         let sent = notification(platform, &token);
@@ -49,7 +50,7 @@ async fn a_signed_host_of_its_own_is_sent_as_host() {
     let mut accounts = accounts(&base_url(&simulator));
     for account in &mut accounts {
         account.sign_host = Some("openapi.xg.qq.com".to_owned());
-        account.valid_time = 60;
+        account.valid_time = Some(60);
     }
     let token = token(Platform::Android, 1);
     assert_eq!(send(&channel_of(accounts), &notification(Platform::Android, &token)).await.outcome, DELIVERED);
@@ -135,7 +136,7 @@ async fn a_missing_account_is_named() {
     let mut sent = notification(Platform::Ios, &token(Platform::Ios, 1));
     let answer = send(&channel, &sent).await;
     assert_eq!(answer.outcome, Outcome::Config);
-    assert!(answer.detail.contains("app higo on platform ios"), "{}", answer.detail);
+    assert_eq!(answer.detail, "not sent: no account for app higo, ios, prod");
     sent.app = "higirl".to_owned();
     assert!(send(&channel, &sent).await.detail.contains("app higirl"));
 }
@@ -144,12 +145,12 @@ async fn a_missing_account_is_named() {
 fn bad_configuration_is_refused_before_anything_is_sent() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let clock = || Arc::new(SystemClock::default());
-    let problem = |accounts, options: Options| match XingeV2::new(accounts, &options, clock()) {
+    let problem = |accounts, options: Options| match Xinge::new(accounts, &options, clock()) {
         Ok(_) => panic!("it was not refused"),
         Err(error) => error,
     };
     let mut swapped = accounts("http://localhost");
-    swapped[0].access_id = IOS;
+    swapped[0].access_id = IOS.to_string();
     assert!(problem(swapped, Options::default()).to_string().contains("account higo/android: access_id 2200012345"));
     let twice = [accounts("http://localhost"), accounts("http://localhost")].concat();
     assert!(problem(twice, Options::default()).to_string().contains("two accounts"));
@@ -179,13 +180,30 @@ async fn two_hundred_requests_at_once_are_all_delivered() {
 }
 
 #[tokio::test]
-async fn a_page_above_one_is_answered_target_by_target() {
-    let simulator = Running::start(config()).await;
-    let channel = channel_of(accounts(&base_url(&simulator)));
-    let mut sent = notification(Platform::Android, &token(Platform::Android, 1));
-    sent.targets.push(Target { user: "43".to_owned(), token: "short".to_owned() });
-    let answers = channel.send(&sent, &sent.targets).await;
-    let outcomes: Vec<_> = answers.into_iter().map(|answer| answer.outcome).collect();
-    assert_eq!(outcomes, [DELIVERED, Outcome::TokenInvalid]);
-    assert!(channel.send(&sent, &[]).await.is_empty());
+async fn the_test_network_has_accounts_of_its_own() {
+    let mut config = config();
+    config.apps.push(app(IOS + 1, "the-key-of-the-test-network"));
+    let simulator = Running::start(config).await;
+    let mut accounts = accounts(&base_url(&simulator));
+    let mut second = accounts[1].clone();
+    second.environment = Environment::Development;
+    second.access_id = (IOS + 1).to_string();
+    second.secret = SecretString::from("the-key-of-the-test-network");
+    accounts.push(second);
+    let channel = channel_of(accounts);
+    let mut sent = notification(Platform::Ios, &token(Platform::Ios, 1));
+    for (environment, access_id, code) in
+        [(Environment::Production, IOS, "1"), (Environment::Development, IOS + 1, "2")]
+    {
+        sent.environment = environment;
+        assert_eq!(send(&channel, &sent).await.outcome, DELIVERED);
+        let phone = simulator.get(&format!("/_sim/phones/{}?limit=1", sent.targets[0].token)).await;
+        let delivery = &phone["deliveries"][0];
+        assert_eq!((&delivery["access_id"], &delivery["environment"]), (&json!(access_id.to_string()), &json!(code)));
+    }
+    let mut android = notification(Platform::Android, &token(Platform::Android, 1));
+    android.environment = Environment::Development;
+    let answer = send(&channel, &android).await;
+    assert_eq!(answer.outcome, Outcome::Config);
+    assert_eq!(answer.detail, "not sent: no account for app higo, android, dev");
 }

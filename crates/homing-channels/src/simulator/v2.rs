@@ -1,22 +1,25 @@
-//! The service's checks of a single-device push, in the order of the documentation: common parameters, application,
-//! signature, clock, then the push itself. (Xinge v2 REST documentation: the 2017 edition for the signature, the 2018
-//! edition for parameters, limits and codes; the official SDKs for message types 11 and 12.)
+//! The service's checks of v2 calls, in the order of the documentation: common parameters, application, signature, clock,
+//! then the call itself. (Xinge v2 REST documentation: the 2017 edition for the signature, the 2018 edition for
+//! parameters, limits and codes; the official SDKs for message types 11 and 12.)
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{fmt::Write as _, sync::Arc};
 
 use homing_core::notification::Platform;
 use md5::{Digest, Md5};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::{config::App, form::Form};
+use super::{
+    apps::Apps,
+    config::{App, Flavour},
+    form::Form,
+    order::{Content, Order, Refusal, To},
+};
 
 const VALID_TIME: i64 = 600;
-const EXPIRE_TIME: u64 = 259_200;
+const EXPIRE_TIME: i64 = 259_200;
 const MESSAGE_BYTES: usize = 4096;
-
-/// The known apps by access id.
-pub(super) type Apps = HashMap<u64, App>;
+const LIST_LENGTH: usize = 1000;
 
 /// A request as far as the checks look at it.
 pub(super) struct Call<'a> {
@@ -29,70 +32,101 @@ pub(super) struct Call<'a> {
     pub(super) now: i64,
 }
 
-/// A push that passed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Push {
-    pub(super) access_id: u64,
-    pub(super) platform: Platform,
-    pub(super) token: String,
-    pub(super) message_type: u8,
-    pub(super) message: String,
-    /// The custom field `id`.
-    pub(super) id: Option<String>,
+fn refuse<T>(code: i64, text: impl Into<String>) -> Result<T, Refusal> {
+    Err(refusal(code, text))
 }
 
-/// `ret_code` and `err_msg`.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal(pub(super) i64, pub(super) String);
-
-fn refuse<T>(code: i64, text: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal(code, text.into()))
+fn refusal(code: i64, text: impl Into<String>) -> Refusal {
+    Refusal::new(Flavour::V2, code, text)
 }
 
 /// All checks.
-pub(super) fn check(call: &Call<'_>, apps: &Apps) -> Result<Push, Refusal> {
+pub(super) fn check(call: &Call<'_>, apps: &Apps) -> Result<Order, Refusal> {
     let app = authenticate(call, apps)?;
     let form = call.form;
-    let message_type = message_type(form, app.platform)?;
-    optional_numbers(form)?;
-    let environment = form.value("environment").unwrap_or("0");
-    if app.platform == Platform::Ios && !matches!(environment, "1" | "2") {
-        return refuse(-1, format!("environment `{environment}`: iOS needs 1 (production) or 2 (development)"));
+    match call.path {
+        "/v2/push/create_multipush" => {
+            if form.value("send_time").is_some_and(|time| !time.is_empty()) {
+                return refuse(-1, "send_time: a task for lists knows no timing");
+            }
+            let (content, expire_s) = content(form, app)?;
+            Ok(Order::Create { content, expire_s })
+        }
+        "/v2/push/device_list_multiple" => page(form, app),
+        _ => {
+            let platform = app.platform;
+            let (content, expire_s) = content(form, app)?;
+            let token = required(form, "device_token")?;
+            fits(platform, token)?;
+            Ok(Order::Push { content, to: To::One(token.to_owned()), expire_s })
+        }
     }
+}
+
+/// Everything about the message itself.
+fn content(form: &Form<'_>, app: Arc<App>) -> Result<(Content, i64), Refusal> {
+    let message_type = message_type(form, app.platform)?;
+    let expire_s = optional_numbers(form)?;
+    let environment = match (app.platform, form.value("environment").unwrap_or("0")) {
+        (_, "1") => "1",
+        (_, "2") => "2",
+        (Platform::Android, "0") => "0",
+        (Platform::Android, other) => return refuse(-1, format!("environment `{other}` is none")),
+        (Platform::Ios, other) => {
+            return refuse(-1, format!("environment `{other}`: iOS needs 1 (production) or 2 (development)"));
+        }
+    };
     let text = required(form, "message")?;
     if text.len() > MESSAGE_BYTES {
         return refuse(73, format!("message has {} bytes, the limit is {MESSAGE_BYTES}", text.len()));
     }
     let Ok(Value::Object(message)) = serde_json::from_str(text) else { return refuse(75, "message is no JSON object") };
     shape(&message, message_type)?;
-    let token = required(form, "device_token")?;
-    let fits = match app.platform {
+    let id = match app.platform {
+        Platform::Android => Content::id_of(message.get("custom_content")),
+        Platform::Ios => Content::id_of(Some(&Value::Object(message))),
+    };
+    let message_type = Value::from(message_type);
+    Ok((Content { app, message_type, environment, message: text.to_owned(), id }, expire_s))
+}
+
+/// A page of devices for a task.
+fn page(form: &Form<'_>, app: Arc<App>) -> Result<Order, Refusal> {
+    let push_id = required(form, "push_id")?;
+    if !push_id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return refuse(-1, "push_id is no number");
+    }
+    let list = required(form, "device_list")?;
+    let Ok(tokens) = serde_json::from_str::<Vec<String>>(list) else {
+        return refuse(-1, "device_list is no JSON array of texts");
+    };
+    if tokens.is_empty() || tokens.len() > LIST_LENGTH {
+        return refuse(-1, format!("device_list has {} devices, 1 to {LIST_LENGTH} pass", tokens.len()));
+    }
+    tokens.iter().try_for_each(|token| fits(app.platform, token))?;
+    Ok(Order::Page { app, push_id: push_id.to_owned(), tokens })
+}
+
+fn fits(platform: Platform, token: &str) -> Result<(), Refusal> {
+    let fits = match platform {
         Platform::Android => matches!(token.len(), 40 | 64),
         Platform::Ios => token.len() == 64,
     };
-    if !fits {
-        return refuse(14, format!("device_token has {} characters", token.len()));
-    }
-    Ok(Push {
-        access_id: app.access_id,
-        platform: app.platform,
-        token: token.to_owned(),
-        message_type,
-        message: text.to_owned(),
-        id: id(&message, app.platform),
-    })
+    if fits { Ok(()) } else { refuse(14, format!("a device token has {} characters", token.len())) }
 }
 
-fn authenticate<'a>(call: &Call<'_>, apps: &'a Apps) -> Result<&'a App, Refusal> {
+fn authenticate(call: &Call<'_>, apps: &Apps) -> Result<Arc<App>, Refusal> {
     let form = call.form;
     if let Some(name) = form.repeated() {
         return refuse(-101, format!("{name} comes twice"));
     }
-    let common = |name| form.value(name).ok_or_else(|| Refusal(-101, format!("{name} is missing")));
+    let common = |name| form.value(name).ok_or_else(|| refusal(-101, format!("{name} is missing")));
     let access_id: u64 = number(common("access_id")?, "access_id", -101)?;
     let timestamp: i64 = number(common("timestamp")?, "timestamp", -101)?;
     let sign = common("sign")?;
-    let Some(app) = apps.get(&access_id) else { return refuse(20, format!("access_id {access_id} is not registered")) };
+    let Some(app) = apps.get(Flavour::V2, &access_id.to_string()) else {
+        return refuse(20, format!("access_id {access_id} is not registered"));
+    };
     if sign != expected_sign(call, &app.secret) {
         return refuse(-103, "sign is invalid");
     }
@@ -152,15 +186,19 @@ fn message_type(form: &Form<'_>, platform: Platform) -> Result<u8, Refusal> {
     }
 }
 
-fn optional_numbers(form: &Form<'_>) -> Result<(), Refusal> {
+/// Answers `expire_time` in seconds.
+fn optional_numbers(form: &Form<'_>) -> Result<i64, Refusal> {
+    let mut expire_s = EXPIRE_TIME;
     if let Some(text) = form.value("expire_time") {
         let seconds: u64 = number(text, "expire_time", -1)?;
-        if seconds > EXPIRE_TIME {
-            return refuse(-1, format!("expire_time {seconds} is above {EXPIRE_TIME}"));
+        match i64::try_from(seconds) {
+            Ok(0) => {}
+            Ok(seconds) if seconds <= EXPIRE_TIME => expire_s = seconds,
+            _ => return refuse(-1, format!("expire_time {seconds} is above {EXPIRE_TIME}")),
         }
     }
     match form.value("multi_pkg") {
-        None | Some("0" | "1") => Ok(()),
+        None | Some("0" | "1") => Ok(expire_s),
         Some(other) => refuse(-1, format!("multi_pkg `{other}` is neither 0 nor 1")),
     }
 }
@@ -193,7 +231,7 @@ fn shape(message: &Map<String, Value>, message_type: u8) -> Result<(), Refusal> 
 }
 
 /// Whether a window of `accept_time` runs forward within one day.
-fn in_order(window: &Value) -> bool {
+pub(super) fn in_order(window: &Value) -> bool {
     let part = |end: &str, unit: &str, below: i64| {
         let value = window.get(end)?.get(unit)?;
         let number = value.as_i64().or_else(|| value.as_str()?.parse().ok())?;
@@ -201,16 +239,4 @@ fn in_order(window: &Value) -> bool {
     };
     let time = |end: &str| Some((part(end, "hour", 24)?, part(end, "min", 60)?));
     matches!((time("start"), time("end")), (Some(start), Some(end)) if end >= start)
-}
-
-fn id(message: &Map<String, Value>, platform: Platform) -> Option<String> {
-    let id = match platform {
-        Platform::Android => message.get("custom_content")?.get("id")?,
-        Platform::Ios => message.get("id")?,
-    };
-    match id {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
