@@ -82,7 +82,8 @@ fn bare(path: &Path, each: Duration) -> Result<f64> {
         tx.commit()?;
         let tx = db.transaction()?;
         let mut select = tx.prepare_cached("SELECT id, body FROM item ORDER BY id LIMIT ?1")?;
-        let rows = select.query_map([BATCH], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        let rows =
+            select.query_map([i64::try_from(BATCH)?], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
         let last = rows.collect::<Result<Vec<_>, _>>()?.last().map_or(0, |row| row.0);
         drop(select);
         items += tx.prepare_cached("DELETE FROM item WHERE id <= ?1")?.execute([last])?;

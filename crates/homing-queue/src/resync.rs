@@ -129,15 +129,15 @@ impl Books {
     fn entry(&mut self, mut fates: i64, own: Option<Found>) {
         let waiting = |books: &Self| books.now.get("entry.filed") - books.now.get("entry.returned");
         if let Some(own) = own {
-            let (gone, more) = (waiting(self) - own.items, own.events - waiting(self));
+            let gone = waiting(self) - own.events;
             if gone > 0 {
                 self.add("entry.returned", gone);
                 self.add("entry.dead.foreign", gone);
                 fates += gone;
-            } else if more > 0 {
+            } else {
                 // As if they had come in through the main list and been filed.
-                self.add("entry.filed", more);
-                self.add("items.done", more);
+                self.add("entry.filed", -gone);
+                self.add("items.done", -gone);
             }
         }
         let missing = self.now.get("items.done") - fates - waiting(self);

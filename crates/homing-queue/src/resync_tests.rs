@@ -88,6 +88,8 @@ fn entry_shards() {
     assert_eq!(check(e, &damaged, 10, 0, envelopes(0)), (0, 1), "delayed work is gone");
     damaged.delayed = 3;
     assert_eq!(check(e, &damaged, 10, 0, envelopes(3)), (0, 0), "somebody filed two more");
+    let deferred = Found { items: 3, targets: 3, events: 1 };
+    assert_eq!(check(e, &damaged, 10, 0, deferred), (0, 0), "two of them are recipients, not events");
     damaged.dead = 4;
     assert_eq!(check(e, &damaged, 10, 0, envelopes(3)), (0, 0), "letters came");
     let bare = snapshot(&[], (0, 5, 0), (0, 0), 0, 0);

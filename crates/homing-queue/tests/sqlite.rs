@@ -148,6 +148,20 @@ async fn a_commit_that_is_sent_again_runs_once() {
     assert_eq!((snapshot.counts.get("entry.expanded"), snapshot.delayed, snapshot.dead), (400, 400, 400));
 }
 
+/// The lease was given and nobody heard of it: the same handle takes it anyway.
+#[tokio::test]
+async fn an_acquire_that_nobody_waited_for_is_repeated() {
+    let file = file();
+    let (queue, q) = (file.queue(LONG), fresh("unheard"));
+    for _ in 0..20 {
+        drop(futures_util::FutureExt::now_or_never(queue.acquire(&q)));
+        drop(queue.acquire(&q).await.unwrap());
+    }
+    let held = queue.acquire(&q).await.unwrap();
+    assert!(matches!(queue.acquire(&q).await, Err(Error::Held { .. })), "it is held now");
+    held.release().await.unwrap();
+}
+
 /// An older copy of the file under a worker, as a restored backup: noticed by the number of the commit.
 #[tokio::test]
 async fn a_file_that_went_back_is_noticed() {
@@ -253,7 +267,7 @@ async fn a_refused_request_harms_no_other_of_its_transaction() {
     let full = fresh("full");
     queue.append(&full, &plain(&items(0, 5)), 5, 0).await.unwrap();
     let offer = |i: usize| {
-        let (queue, q) = (Arc::clone(&queue), if i % 3 == 0 { full.clone() } else { fresh("open") });
+        let (queue, q) = (Arc::clone(&queue), if i.is_multiple_of(3) { full.clone() } else { fresh("open") });
         tokio::spawn(async move { (i, queue.append(&q, &plain(&items(i, 2)), 5, 0).await) })
     };
     for answer in futures_util::future::join_all((0..300).map(offer)).await {

@@ -105,8 +105,7 @@ impl SqliteQueue {
         let abandoned = || self.store.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || self.owner.suffix(self.nonce.fetch_add(1, Ordering::Relaxed));
         let suffix = abandoned().get(shard).cloned().unwrap_or_else(fresh);
-        // Until there is an answer: whoever drops this future leaves a lease that nobody holds.
-        abandoned().insert(shard.clone(), suffix.clone());
+        let mut pending = Pending { store: &self.store, shard, suffix: suffix.clone(), answered: false };
         let claim = Claim {
             shard: shard.clone(),
             owner: self.owner.clone(),
@@ -117,6 +116,7 @@ impl SqliteQueue {
         let asked = Instant::now();
         let answer = self.store.writer.run(move |tx| lease::acquire(tx, &claim)).await;
         if !matches!(answer, Err(Error::Unavailable(_))) {
+            pending.answered = true;
             abandoned().remove(shard);
         }
         Ok(Box::new(SqliteShard::new(Arc::clone(&self.store), shard.clone(), answer?, asked)))
@@ -225,6 +225,23 @@ impl Queue for SqliteQueue {
 
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>> {
         Box::pin(self.search(shard, id))
+    }
+}
+
+/// An acquire without an answer: if nobody waits for it any more, it may leave a lease that nobody holds.
+struct Pending<'a> {
+    store: &'a Store,
+    shard: &'a QueueName,
+    suffix: String,
+    answered: bool,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            let mut abandoned = self.store.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+            abandoned.insert(self.shard.clone(), std::mem::take(&mut self.suffix));
+        }
     }
 }
 

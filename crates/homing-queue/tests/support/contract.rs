@@ -300,7 +300,8 @@ pub async fn dead_letters_and_values_stay(b: &dyn Backend) {
     let held = Held::take(&*queue, &q).await;
     let values = held.shard.opened().values.clone();
     assert_eq!(values, [("cursor".to_owned(), Bytes::from_static(b"\x00\xffbinary"))]);
-    assert_eq!(queue.inspect(&q).await.unwrap().dead, 2);
+    let snapshot = queue.inspect(&q).await.unwrap();
+    assert_eq!((snapshot.dead, snapshot.values), (2, values));
     let mut held = held;
     assert_eq!(held.shard.dead(10).await.unwrap(), items(0, 2));
     held.commit(&Commit { unbury: 1, ..Commit::default() }).await;
