@@ -358,7 +358,7 @@ pub async fn a_trace_answers_by_id(b: &dyn Backend) {
 pub async fn an_owner_that_dies_at_the_same_item_raises_suspicion(b: &dyn Backend) {
     let (q, next) = (fresh("suspect"), fresh("next"));
     b.foreign_push(&q, &items(0, 3)).await;
-    let short = Duration::from_millis(60);
+    let short = Duration::from_millis(150);
     // Another handle each time stands for another process; the lease of the dead one runs out.
     let die = async || tokio::time::sleep(short + Duration::from_millis(40)).await;
     for expected in [0, 1, 2, 3] {
