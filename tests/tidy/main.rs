@@ -50,6 +50,7 @@ fn crates_form_a_star_around_the_core() {
         ("homing-channels", &["homing-core"]),
         ("homing-pipeline", &["homing-core", "homing-codec"]),
         ("homing-runtime", &["homing-core"]),
+        ("homing-intake", &["homing-core", "homing-codec"]),
     ]
     .into_iter()
     .collect();
