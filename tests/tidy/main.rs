@@ -46,7 +46,7 @@ fn crates_form_a_star_around_the_core() {
         ("homing-codec", &[] as &[&str]),
         ("homing-core", &["homing-codec"]),
         ("homing-queue", &["homing-core"]),
-        ("homing-stores", &["homing-core"]),
+        ("homing-stores", &["homing-core", "homing-codec"]),
         ("homing-channels", &["homing-core"]),
         ("homing-pipeline", &["homing-core", "homing-codec"]),
         ("homing-runtime", &["homing-core"]),

@@ -1,12 +1,13 @@
 //! `homing check`: is everybody there, and does the mapping fit what is there?
 
 use futures_util::future::join_all;
-use homing_core::chat::ChatSource;
-use homing_core::lookup::{Lookup, StoreDown};
-use redis::{Value, pipe};
+use homing_core::chat::{ChatSource, Start};
+use homing_core::lookup::{Lookup, Members, StoreDown};
+use redis::pipe;
 
 use crate::failure::Failure;
 use crate::lookup::{Configured, Provider};
+use crate::members::{Enumerator, Source};
 use crate::mongo_source::{Index, MongoSource};
 use crate::stores::{Store, Stores};
 
@@ -46,14 +47,17 @@ impl CheckLine {
 // === impl Stores ===
 
 impl Stores {
-    /// Asks each store for a sign of life, tries each lookup with one id, and looks at the indexes of each source. Only
+    /// Asks each store for a sign of life, tries each lookup and enumerator with one id, and looks at
+    /// types, columns and indexes. Only
     /// reads. All stores are asked at once, so it takes about as long as the slowest timeout.
     pub async fn check(&self) -> Vec<CheckLine> {
         let stores = join_all(self.stores.iter().map(|(name, store)| check_store(name, store)));
-        let lookups = join_all(self.lookups.values().map(|lookup| check_lookup(lookup, &self.stores)));
+        let lookups = join_all(self.lookups.values().map(|lookup| check_lookup(lookup)));
+        let members = join_all(self.members.values().map(|members| check_members(members)));
         let sources = join_all(self.sources.iter().map(|(name, source)| check_source(name, source)));
-        let (stores, lookups, sources) = tokio::join!(stores, lookups, sources);
-        stores.into_iter().chain(lookups).chain(sources.into_iter().flatten()).collect()
+        let (stores, lookups, members, sources) = tokio::join!(stores, lookups, members, sources);
+        let lookups = lookups.into_iter().chain(members).chain(sources).flatten();
+        stores.into_iter().chain(lookups).collect()
     }
 }
 
@@ -63,8 +67,10 @@ async fn check_store(name: &str, store: &Store) -> CheckLine {
             let refused = answers.into_iter().find_map(Result::err);
             refused.map_or(Ok(()), |error| Err(Failure::driver(name, error)))
         }),
-        Store::Mysql(store) => store.fetch("SELECT 1".to_owned(), Vec::new()).await.map(|_| ()),
+        Store::Sql(server) => server.fetch("SELECT '1'".to_owned(), Vec::new()).await.map(|_| ()),
         Store::Mongo(store) => store.ping().await,
+        // What it knows of is asked by the lookups.
+        Store::Http(_) => return CheckLine::new(format!("stores.{name}"), Level::Ok, "is asked by its lookups"),
     };
     let subject = format!("stores.{name}");
     match alive {
@@ -73,37 +79,97 @@ async fn check_store(name: &str, store: &Store) -> CheckLine {
     }
 }
 
-async fn check_lookup(lookup: &Configured, stores: &std::collections::BTreeMap<String, Store>) -> CheckLine {
-    let subject = format!("lookup.{}", lookup.name());
-    if let Some(wrong) = wrong_type(lookup, stores).await {
-        return CheckLine::new(subject, Level::Error, wrong);
+async fn check_lookup(lookup: &Configured) -> Vec<CheckLine> {
+    let line = |level, text: String| CheckLine::new(format!("lookup.{}", lookup.name()), level, text);
+    let mut lines = Vec::new();
+    match &lookup.provider {
+        Provider::Redis(provider) => {
+            if let Ok(Some(wrong)) = provider.wrong_type().await {
+                return vec![line(Level::Error, wrong)];
+            }
+        }
+        Provider::Sql(provider) => {
+            if let Err(failure) = provider.check().await {
+                let advice = "compare table, id, columns and where, or the query, with what is there";
+                return vec![line(Level::Error, advised(&failure, advice))];
+            }
+        }
+        Provider::Mongo(provider) => {
+            lines.extend(
+                index(provider.indexed().await, &provider.wanted_index()).map(|(level, text)| line(level, text)),
+            );
+        }
+        Provider::Http(_) => {}
     }
-    match lookup.rows(&[SAMPLE]).await {
+    let answer = match lookup.rows(&[SAMPLE]).await {
         Ok(answer) => {
             let rows = answer.first().map_or(0, Vec::len);
-            CheckLine::new(subject, Level::Ok, format!("answers; the id {SAMPLE} has {rows} rows"))
+            line(Level::Ok, format!("answers; the id {SAMPLE} has {rows} rows"))
         }
-        Err(StoreDown { source, .. }) => CheckLine::new(subject, Level::Error, source.to_string()),
+        Err(StoreDown { source, .. }) => line(Level::Error, source.to_string()),
+    };
+    lines.insert(0, answer);
+    lines
+}
+
+async fn check_members(members: &Enumerator) -> Vec<CheckLine> {
+    let line = |level, text: String| CheckLine::new(format!("members.{}", members.name()), level, text);
+    let mut lines = Vec::new();
+    match &members.source {
+        Source::Redis(source) => {
+            if let Ok(Some(wrong)) = source.check().await {
+                return vec![line(Level::Error, wrong)];
+            }
+        }
+        Source::Sql(source) => {
+            if let Err(failure) = source.check().await {
+                let advice = "compare table, of, member and where, or the query, with what is there";
+                return vec![line(Level::Error, advised(&failure, advice))];
+            }
+        }
+        Source::Mongo(source) => {
+            lines.extend(index(source.indexed().await, &source.wanted_index()).map(|(level, text)| line(level, text)));
+        }
+    }
+    let of = if members.source.has_of() { SAMPLE } else { "" };
+    let answer = match members.page(of, None, 1).await {
+        Ok(page) if of.is_empty() => match page.members.first() {
+            Some(first) => line(Level::Ok, format!("answers; the first member is {first}")),
+            None => line(Level::Warning, "answers, and there is no member at all".to_owned()),
+        },
+        Ok(page) => line(
+            Level::Ok,
+            format!("answers; {SAMPLE} has {} members", if page.members.is_empty() { "no" } else { "some" }),
+        ),
+        Err(StoreDown { source, .. }) => line(Level::Error, source.to_string()),
+    };
+    lines.insert(0, answer);
+    lines
+}
+
+/// What to do, where the store is well and the mapping is not.
+fn advised(failure: &Failure, advice: &str) -> String {
+    match failure {
+        Failure::Silent { .. } => failure.to_string(),
+        failure => format!("{failure}; {advice}"),
     }
 }
 
-/// MGET and GETBIT say nothing of a key of another type, so a shared key is asked for its type.
-async fn wrong_type(lookup: &Configured, stores: &std::collections::BTreeMap<String, Store>) -> Option<String> {
-    let Provider::Redis(provider) = &lookup.provider else { return None };
-    let (key, expected) = provider.shared_key()?;
-    let Some(Store::Redis(store)) = stores.get(provider.store_name()) else { return None };
-    let answers = store.ask(pipe().cmd("TYPE").arg(&key).ignore_errors()).await.ok()?;
-    match answers.into_iter().next() {
-        Some(Ok(Value::SimpleString(found))) if found != expected && found != "none" => {
-            Some(format!("the key {key} holds a {found}, but the lookup reads a {expected}"))
-        }
-        _ => None,
+/// What the indexes of a collection are good for; nothing if it cannot be asked, which shows elsewhere.
+fn index(found: Result<Option<bool>, Failure>, wanted: &str) -> Option<(Level, String)> {
+    match found.ok()? {
+        Some(true) => Some((Level::Ok, format!("has an index on {wanted}"))),
+        Some(false) => Some((
+            Level::Warning,
+            format!("no index serves: each question reads the whole collection; create {wanted}"),
+        )),
+        None => Some((Level::Warning, "the collection does not exist".to_owned())),
     }
 }
 
 async fn check_source(name: &str, source: &MongoSource) -> Vec<CheckLine> {
     let line = |level, text: String| CheckLine::new(format!("source.{name}"), level, text);
-    let newest = match source.newest().await {
+    let newest = match source.start(Start::Newest).await {
         Ok(Some(cursor)) => line(Level::Ok, format!("the newest document stands at {}", cursor.0)),
         Ok(None) => line(Level::Warning, "has no document yet, so the type of its cursor is unproven".to_owned()),
         Err(StoreDown { source, .. }) => line(Level::Error, source.to_string()),

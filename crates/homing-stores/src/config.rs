@@ -1,4 +1,4 @@
-//! The shapes of `[stores.NAME]`, `[lookup.NAME]` and `[source.NAME]`.
+//! The shapes of `[stores.NAME]`, `[lookup.NAME]`, `[members.NAME]` and `[source.NAME]`.
 //!
 //! Here is only what can be read; what fits together (a SQL key on a Redis store, an unknown column) is checked by
 //! [`build`](crate::build), which names the table and the key.
@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::error::ConfigError;
+pub use crate::members_config::{MembersConfig, MembersType};
 
 /// Everything this crate reads of the configuration file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,6 +22,9 @@ pub struct StoresConfig {
     /// `[lookup.NAME]`: facts about users and groups.
     #[serde(default)]
     pub lookup: BTreeMap<String, LookupConfig>,
+    /// `[members.NAME]`: who belongs to a group, follows a topic, is a user.
+    #[serde(default)]
+    pub members: BTreeMap<String, MembersConfig>,
     /// `[source.NAME]`: collections of chats.
     #[serde(default)]
     pub source: BTreeMap<String, SourceConfig>,
@@ -37,14 +41,26 @@ pub struct StoreConfig {
     /// The most that one call may take, connecting included: `"500ms"`. Default 1 s, for MongoDB 5 s.
     #[serde(default, deserialize_with = "some_duration")]
     pub timeout: Option<Duration>,
-    /// MySQL: sessions that look up are read-only by the server's own word.
+    /// SQL: sessions that look up are read-only by the server's own word.
     #[serde(default = "yes")]
     pub read_only: bool,
     /// May a lookup's `invalidate` write here? It gets sessions of its own.
     #[serde(default)]
     pub allow_write: bool,
-    /// MySQL: the most connections for looking up. Default 4.
+    /// SQL: the most connections for looking up. Default 4.
     pub pool: Option<u32>,
+    /// MySQL: `mysql55` leaves out of a session what such old servers do not know.
+    pub compat: Option<Compat>,
+    /// HTTP: sent as a Bearer token: never printed.
+    pub token: Option<SecretString>,
+}
+
+/// Servers that need to be treated gently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compat {
+    /// MySQL 5.1 to 5.5: `utf8`, no time zone and mode of the session, no read-only sessions, no kept statements.
+    Mysql55,
 }
 
 /// Servers that this version speaks to.
@@ -56,9 +72,16 @@ pub enum StoreKind {
     /// MySQL or MariaDB.
     #[serde(alias = "mariadb")]
     Mysql,
+    /// PostgreSQL 12 or newer.
+    #[serde(alias = "postgresql")]
+    Postgres,
+    /// A SQLite file.
+    Sqlite,
     /// MongoDB 4.4 or newer.
     #[serde(alias = "mongodb")]
     Mongo,
+    /// A service of the installation that answers questions in JSON.
+    Http,
 }
 
 /// `[lookup.NAME]`. Which keys belong together depends on the kind of the store.
@@ -78,11 +101,25 @@ pub struct LookupConfig {
     pub field: Option<String>,
     /// Redis hash: fields as a list, or as a table of column to field.
     pub fields: Option<Fields>,
+    /// Redis string, or one field of a hash: how the text there is written.
+    pub decode: Option<Decode>,
+    /// Redis with `decode`: the way to the part that is read, `user.devices`.
+    pub path: Option<String>,
     /// SQL: the table.
     pub table: Option<String>,
-    /// SQL: the column that holds the id.
+    /// SQL: a template of the table, where the ids are spread over several: `t_account_{user_id%16}`.
+    pub shard: Option<String>,
+    /// MongoDB: the database; default the one in the store's URL.
+    pub database: Option<String>,
+    /// MongoDB: the collection.
+    pub collection: Option<String>,
+    /// MongoDB: further conditions on documents, as MongoDB writes them.
+    #[serde(default)]
+    pub filter: serde_json::Map<String, serde_json::Value>,
+    /// SQL: the column that holds the id. MongoDB: the field, by default `_id`. HTTP: the key, by default `user_id`
+    /// or `id`.
     pub id: Option<String>,
-    /// SQL: a table of our column to theirs.
+    /// SQL, MongoDB, HTTP: a table of our column to theirs; elsewhere than in SQL a path such as `user.nick`.
     pub columns: Option<BTreeMap<String, String>>,
     /// SQL: with `table`, further columns and what they must equal; with `query`, the values of its named binds.
     #[serde(default, rename = "where")]
@@ -91,7 +128,8 @@ pub struct LookupConfig {
     pub query: Option<String>,
     /// SQL: the column of `query` that holds the id.
     pub row_key: Option<String>,
-    /// SQL: a statement over `:user` and `:token` that takes a dead token out.
+    /// Takes a dead token out. SQL: a statement over `:user` and `:token`. MongoDB: `delete`, or an update in JSON. HTTP:
+    /// `post`.
     pub invalidate: Option<String>,
     /// Expression over the first row; true = the message goes on. Without it a row is enough.
     pub accept: Option<String>,
@@ -115,6 +153,8 @@ pub struct LookupConfig {
 pub enum RedisType {
     /// GET: the text is `value`.
     String,
+    /// GET, decoded as JSON.
+    Json,
     /// HGET: fields are columns.
     Hash,
     /// SISMEMBER: a member has `value` 1, others have no row.
@@ -127,7 +167,17 @@ pub enum RedisType {
     Exists,
 }
 
-/// Fields of a hash.
+/// How a text is written that is more than a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decode {
+    /// JSON.
+    Json,
+    /// PHP `serialize`.
+    Php,
+}
+
+/// Fields of a hash, or of what was decoded.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "fields as a list, or as a table of column to field")]
 pub enum Fields {
@@ -179,7 +229,7 @@ pub struct SourceConfig {
     pub store: String,
     /// The database; default the one in the store's URL.
     pub database: Option<String>,
-    /// The collection.
+    /// The collection, or a template of its names by time (`chats_{yyyyMM}`); `{yyyy}`, `{MM}`, `{dd}` and separators.
     pub collection: String,
     /// The order in which chats are read.
     pub cursor: CursorConfig,
@@ -211,6 +261,9 @@ pub struct CursorConfig {
     /// The unique field that orders documents of equal `field`.
     #[serde(default = "underscore_id")]
     pub tie: String,
+    /// A document may appear so late, behind others that are newer, and is still found. Default 60 s.
+    #[serde(default = "minute", deserialize_with = "duration")]
+    pub overlap: Duration,
 }
 
 /// Types of a cursor field.
@@ -236,15 +289,20 @@ pub struct ChatFields {
     /// Its identity.
     #[serde(default = "underscore_id")]
     pub id: String,
-    /// The conversation: the group's id, or the pair's.
+    /// The conversation: the group's id, or the pair's. Private chats need none; they need `to`.
     #[serde(alias = "group")]
-    pub conversation: String,
+    pub conversation: Option<String>,
+    /// Of private chats: for whom it is.
+    #[serde(alias = "recipient")]
+    pub to: Option<String>,
     /// Who wrote it.
     #[serde(alias = "sender")]
     pub author: String,
     /// The source's own message type; without it every chat is of type 0.
     #[serde(rename = "type", alias = "kind")]
     pub kind: Option<String>,
+    /// Its number in the conversation.
+    pub seq: Option<String>,
     /// Text, or an object.
     pub body: String,
 }
@@ -252,35 +310,36 @@ pub struct ChatFields {
 // === impl LookupConfig ===
 
 impl LookupConfig {
-    /// For a lookup in Redis.
-    pub(crate) fn refuse_sql_keys(&self, name: &str) -> Result<(), ConfigError> {
-        let keys = [
-            ("table", self.table.is_some()),
-            ("id", self.id.is_some()),
-            ("columns", self.columns.is_some()),
-            ("where", !self.constants.is_empty()),
-            ("query", self.query.is_some()),
-            ("row_key", self.row_key.is_some()),
-            ("invalidate", self.invalidate.is_some()),
-        ];
-        self.refuse(name, &keys, "is for SQL")
-    }
+    /// Refuses the keys that mean nothing to this kind of store.
+    pub(crate) fn only_for(&self, kind: StoreKind, name: &str) -> Result<(), ConfigError> {
+        use StoreKind::{Http, Mongo, Mysql, Postgres, Redis, Sqlite};
 
-    /// For a lookup in SQL.
-    pub(crate) fn refuse_redis_keys(&self, name: &str) -> Result<(), ConfigError> {
-        let keys = [
-            ("type", self.kind.is_some()),
-            ("key", self.key.is_some()),
-            ("member", self.member.is_some()),
-            ("field", self.field.is_some()),
-            ("fields", self.fields.is_some()),
+        const SQL: &[StoreKind] = &[Mysql, Postgres, Sqlite];
+        let keys: [(&str, bool, &[StoreKind], &str); 18] = [
+            ("type", self.kind.is_some(), &[Redis], "Redis"),
+            ("key", self.key.is_some(), &[Redis], "Redis"),
+            ("member", self.member.is_some(), &[Redis], "Redis"),
+            ("field", self.field.is_some(), &[Redis], "Redis"),
+            ("fields", self.fields.is_some(), &[Redis], "Redis"),
+            ("decode", self.decode.is_some(), &[Redis], "Redis"),
+            ("path", self.path.is_some(), &[Redis], "Redis"),
+            ("table", self.table.is_some(), SQL, "SQL"),
+            ("shard", self.shard.is_some(), SQL, "SQL"),
+            ("where", !self.constants.is_empty(), SQL, "SQL"),
+            ("query", self.query.is_some(), SQL, "SQL"),
+            ("row_key", self.row_key.is_some(), SQL, "SQL"),
+            ("database", self.database.is_some(), &[Mongo], "MongoDB"),
+            ("collection", self.collection.is_some(), &[Mongo], "MongoDB"),
+            ("filter", !self.filter.is_empty(), &[Mongo], "MongoDB"),
+            ("id", self.id.is_some(), &[Mysql, Postgres, Sqlite, Mongo, Http], "SQL, MongoDB and HTTP"),
+            ("columns", self.columns.is_some(), &[Mysql, Postgres, Sqlite, Mongo, Http], "SQL, MongoDB and HTTP"),
+            ("invalidate", self.invalidate.is_some(), &[Mysql, Postgres, Sqlite, Mongo, Http], "SQL, MongoDB and HTTP"),
         ];
-        self.refuse(name, &keys, "is for Redis")
-    }
-
-    fn refuse(&self, name: &str, keys: &[(&str, bool)], reason: &str) -> Result<(), ConfigError> {
-        match keys.iter().find(|(_, present)| *present) {
-            Some((key, _)) => Err(ConfigError::lookup(name, key, format!("{reason}; [stores.{}] is not", self.store))),
+        match keys.iter().find(|(_, present, kinds, _)| *present && !kinds.contains(&kind)) {
+            Some((key, _, _, whose)) => {
+                let reason = format!("is for {whose}; [stores.{}] is not", self.store);
+                Err(ConfigError::lookup(name, key, reason))
+            }
             None => Ok(()),
         }
     }
@@ -288,6 +347,10 @@ impl LookupConfig {
 
 fn yes() -> bool {
     true
+}
+
+fn minute() -> Duration {
+    Duration::from_secs(60)
 }
 
 fn underscore_id() -> String {

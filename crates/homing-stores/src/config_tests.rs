@@ -24,7 +24,10 @@ fn times_are_numbers_with_a_unit() {
 
 #[test]
 fn mistakes_are_refused_with_what_is_known() {
-    refused("[stores.a]\nkind = 'postgres'\nurl = 'x'", &["postgres", "redis", "mysql", "mongo"]);
+    refused(
+        "[stores.a]\nkind = 'oracle'\nurl = 'x'",
+        &["oracle", "redis", "mysql", "postgres", "sqlite", "mongo", "http"],
+    );
     refused("[stores.a]\nkind = 'redis'\nurl = 'x'\ntimeout = '5'", &["500ms"]);
     refused("[stores.a]\nkind = 'redis'\nurl = 'x'\nmode = 'sentinel'", &["mode"]);
     refused("[lookup.a]\nstore = 's'\nkee = 'x'", &["kee", "key"]);

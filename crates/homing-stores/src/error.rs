@@ -1,4 +1,4 @@
-//! What can be wrong with the configuration of stores, lookups and sources.
+//! What can be wrong with the configuration of stores, lookups, enumerators and sources.
 
 /// A mistake in `[stores]`, `[lookup]` or `[source]`: which table, which key, and what to do. No text of a secret.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,16 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// In `[members.NAME]`.
+    #[error("[members.{name}] {key}: {reason}")]
+    Members {
+        /// The enumerator.
+        name: String,
+        /// The key.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// In `[source.NAME]`.
     #[error("[source.{name}] {key}: {reason}")]
     Source {
@@ -98,6 +108,15 @@ impl ConfigError {
 
     pub(crate) fn statement(name: &str, key: &str, at: Misplaced) -> Self {
         Self::Statement { name: name.to_owned(), key: key.to_owned(), position: at.position, reason: at.reason }
+    }
+
+    pub(crate) fn members(name: &str, key: &str, reason: impl Into<String>) -> Self {
+        Self::Members { name: name.to_owned(), key: key.to_owned(), reason: reason.into() }
+    }
+
+    /// A template or statement of `[members.NAME]`.
+    pub(crate) fn misplaced_members(name: &str, key: &str, at: Misplaced) -> Self {
+        Self::members(name, key, format!("at character {}: {}", at.position, at.reason))
     }
 
     pub(crate) fn source(name: &str, key: &str, reason: impl Into<String>) -> Self {

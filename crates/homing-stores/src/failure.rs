@@ -1,5 +1,6 @@
 //! Why a store gave no answer. Becomes the source of the core's `StoreDown`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use homing_core::lookup::StoreDown;
@@ -46,6 +47,9 @@ pub(crate) enum Failure {
         /// What does not fit.
         reason: String,
     },
+    /// Another caller asked the same, and this was its end.
+    #[error(transparent)]
+    Shared(Arc<Failure>),
 }
 
 fn seen(last: &Option<String>) -> String {

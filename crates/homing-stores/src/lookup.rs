@@ -1,18 +1,23 @@
 //! What every lookup does alike, around its provider: cache, mapping of values, verdict.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use homing_core::clock::Millis;
-use homing_core::lookup::{Lookup, Row, StoreDown, Verdict};
+use homing_core::lookup::{Explained, Lookup, Row, StoreDown, Verdict};
 
 use crate::cache::Cache;
 use crate::config::LookupConfig;
 use crate::error::ConfigError;
 use crate::failure::Failure;
+use crate::flight::{Flights, landed};
+use crate::http_lookup::HttpLookup;
 use crate::judge::{Judge, OWN_NAMES};
+use crate::mongo_lookup::MongoLookup;
 use crate::redis_lookup::RedisLookup;
-use crate::sql_lookup::SqlLookup;
+use crate::shorten;
+use crate::sql::SqlLookup;
 
 /// A longer id is nobody's; neither is one with control characters. Such ids have no rows and reach no store.
 const MAX_ID: usize = 512;
@@ -20,7 +25,20 @@ const MAX_ID: usize = 512;
 /// Where the rows come from.
 pub(crate) enum Provider {
     Redis(RedisLookup),
-    Sql(SqlLookup),
+    Sql(Box<SqlLookup>),
+    Mongo(Box<MongoLookup>),
+    Http(HttpLookup),
+}
+
+/// How one id was looked up.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The command, statement or request.
+    pub(crate) asked: String,
+    /// The answer, without whole tokens.
+    pub(crate) raw: String,
+    /// What was read from it.
+    pub(crate) rows: Vec<Row>,
 }
 
 /// One `[lookup.NAME]`.
@@ -29,7 +47,7 @@ pub(crate) struct Configured {
     pub(crate) provider: Provider,
     judge: Judge,
     map: BTreeMap<String, BTreeMap<String, String>>,
-    cache: Option<Cache>,
+    cache: Option<(Cache, Flights)>,
 }
 
 // === impl Provider ===
@@ -39,6 +57,17 @@ impl Provider {
         match self {
             Self::Redis(lookup) => Some(lookup.columns()),
             Self::Sql(lookup) => lookup.columns(),
+            Self::Mongo(lookup) => Some(lookup.columns()),
+            Self::Http(lookup) => lookup.columns(),
+        }
+    }
+
+    fn store_name(&self) -> &str {
+        match self {
+            Self::Redis(lookup) => lookup.store_name(),
+            Self::Sql(lookup) => lookup.store_name(),
+            Self::Mongo(lookup) => lookup.store_name(),
+            Self::Http(lookup) => lookup.store_name(),
         }
     }
 
@@ -46,6 +75,17 @@ impl Provider {
         match self {
             Self::Redis(lookup) => lookup.rows(ids).await,
             Self::Sql(lookup) => lookup.rows(ids).await,
+            Self::Mongo(lookup) => lookup.rows(ids).await,
+            Self::Http(lookup) => lookup.rows(ids).await,
+        }
+    }
+
+    async fn explain(&self, id: &str) -> Result<Told, Failure> {
+        match self {
+            Self::Redis(lookup) => lookup.explain(id).await,
+            Self::Sql(lookup) => lookup.explain(id).await,
+            Self::Mongo(lookup) => lookup.explain(id).await,
+            Self::Http(lookup) => lookup.explain(id).await,
         }
     }
 
@@ -53,7 +93,18 @@ impl Provider {
         match self {
             Self::Redis(_) => Ok(false),
             Self::Sql(lookup) => lookup.forget(user, token).await,
+            Self::Mongo(lookup) => lookup.forget(user, token).await,
+            Self::Http(lookup) => lookup.forget(user, token).await,
         }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    /// Nothing came, or nothing was asked.
+    pub(crate) fn nothing(asked: String) -> Self {
+        Self { asked, raw: "nothing".to_owned(), rows: Vec::new() }
     }
 }
 
@@ -76,7 +127,7 @@ impl Configured {
             provider,
             judge: Judge::new(name, config.accept.as_deref(), config.on_missing, columns.as_deref())?,
             map: config.map.clone(),
-            cache: (!config.cache.is_zero()).then(|| Cache::new(config.cache)),
+            cache: (!config.cache.is_zero()).then(|| (Cache::new(config.cache), Flights::default())),
         })
     }
 
@@ -84,26 +135,91 @@ impl Configured {
         let mut known: HashMap<&str, Vec<Row>> = HashMap::with_capacity(ids.len());
         let mut unknown = Vec::new();
         for id in ids.iter().copied() {
-            if known.contains_key(id) {
-                continue;
-            }
-            let cached = if is_id(id) { self.cache.as_ref().and_then(|cache| cache.get(id)) } else { Some(Vec::new()) };
-            if cached.is_none() {
+            if known.insert(id, Vec::new()).is_none() && is_id(id) {
                 unknown.push(id);
             }
-            known.insert(id, cached.unwrap_or_default());
         }
-        if !unknown.is_empty() {
-            let found = self.provider.rows(&unknown).await?;
-            for (id, mut rows) in unknown.into_iter().zip(found) {
-                self.apply_map(&mut rows);
-                if let Some(cache) = &self.cache {
-                    cache.put(id, &rows);
+        match &self.cache {
+            None => self.ask(unknown, &mut known).await?,
+            Some((cache, flights)) => {
+                while !unknown.is_empty() {
+                    unknown = self.share(unknown, cache, flights, &mut known).await?;
                 }
-                known.insert(id, rows);
             }
         }
         Ok(ids.iter().map(|id| known.get(id).cloned().unwrap_or_default()).collect())
+    }
+
+    /// Takes what the cache has, asks for what nobody asks for, and waits for the rest; answers what is still unknown
+    /// then, because another's question was cut short or its answer was not kept.
+    async fn share<'a>(
+        &self,
+        ids: Vec<&'a str>,
+        cache: &Cache,
+        flights: &Flights,
+        known: &mut HashMap<&'a str, Vec<Row>>,
+    ) -> Result<Vec<&'a str>, Failure> {
+        let mut unknown = Vec::new();
+        for id in ids {
+            match cache.get(id) {
+                Some(rows) => drop(known.insert(id, rows)),
+                None => unknown.push(id),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(unknown);
+        }
+        let (flight, others) = flights.take(&unknown);
+        let (own, rest): (Vec<&str>, Vec<&str>) = {
+            let mut own = flight.ids.iter().map(String::as_str).peekable();
+            unknown.into_iter().partition(|id| own.next_if(|next| next == id).is_some())
+        };
+        if own.is_empty() {
+            drop(flight);
+        } else {
+            let asked = self.ask(own.clone(), known).await;
+            if asked.is_ok() {
+                for id in own {
+                    cache.put(id, known.get(id).map_or(&[], Vec::as_slice));
+                }
+            }
+            match asked {
+                Ok(()) => flight.land(Ok(())),
+                Err(failure) => {
+                    let failure = Arc::new(failure);
+                    flight.land(Err(Arc::clone(&failure)));
+                    return Err(Failure::Shared(failure));
+                }
+            }
+        }
+        for other in others {
+            landed(other).await.map_err(Failure::Shared)?;
+        }
+        Ok(rest)
+    }
+
+    /// Asks the store for distinct ids.
+    async fn ask<'a>(&self, ids: Vec<&'a str>, known: &mut HashMap<&'a str, Vec<Row>>) -> Result<(), Failure> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let found = self.provider.rows(&ids).await?;
+        for (id, mut rows) in ids.into_iter().zip(found) {
+            self.apply_map(&mut rows);
+            known.insert(id, rows);
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, id: &str) -> Result<Explained, Failure> {
+        let store = self.provider.store_name().to_owned();
+        let mut told = if is_id(id) {
+            self.provider.explain(id).await?
+        } else {
+            Told::nothing("nothing: this is nobody's id".to_owned())
+        };
+        self.apply_map(&mut told.rows);
+        Ok(Explained { store, asked: told.asked, raw: shorten::bounded(&told.raw), rows: told.rows })
     }
 
     fn apply_map(&self, rows: &mut [Row]) {
@@ -126,6 +242,10 @@ impl Lookup for Configured {
         Box::pin(async move { self.all(ids).await.map_err(|failure| failure.of(&self.name)) })
     }
 
+    fn explain<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Explained, StoreDown>> {
+        Box::pin(async move { self.tell(id).await.map_err(|failure| failure.of(&self.name)) })
+    }
+
     fn judge(&self, rows: &[Row], now: Millis) -> Verdict {
         self.judge.judge(rows, now)
     }
@@ -136,7 +256,7 @@ impl Lookup for Configured {
                 return Ok(false);
             }
             let done = self.provider.forget(user, token).await.map_err(|failure| failure.of(&self.name))?;
-            if done && let Some(cache) = &self.cache {
+            if done && let Some((cache, _)) = &self.cache {
                 cache.remove(user);
             }
             Ok(done)
@@ -144,6 +264,7 @@ impl Lookup for Configured {
     }
 }
 
-fn is_id(id: &str) -> bool {
+/// Could anybody have this id?
+pub(crate) fn is_id(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len()) && !id.chars().any(char::is_control)
 }

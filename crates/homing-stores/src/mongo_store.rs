@@ -6,9 +6,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use mongodb::bson::{RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, RawDocumentBuf, doc};
 use mongodb::options::{ClientOptions, ConnectionString};
-use mongodb::{Client, Collection};
+use mongodb::{Client, Collection, Database, IndexModel};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -28,6 +29,8 @@ pub(crate) struct MongoStore {
     url: SecretString,
     database: Option<String>,
     timeout: Duration,
+    /// May a lookup's `invalidate` write?
+    pub(crate) allow_write: bool,
     client: OnceCell<Client>,
 }
 
@@ -38,10 +41,7 @@ impl MongoStore {
     pub(crate) fn new(name: &str, config: &StoreConfig) -> Result<Self, ConfigError> {
         let wrong = |key: &str, reason: String| ConfigError::store(name, key, reason);
         if config.pool.is_some() {
-            return Err(wrong("pool", "is for mysql; write maxPoolSize into the url".to_owned()));
-        }
-        if config.allow_write {
-            return Err(wrong("allow_write", "is for mysql; sources in MongoDB only read".to_owned()));
+            return Err(wrong("pool", "is for SQL; write maxPoolSize into the url".to_owned()));
         }
         let url = config.url.expose_secret();
         let parsed = ConnectionString::parse(url).map_err(|_| wrong("url", why_not(url)))?;
@@ -50,6 +50,7 @@ impl MongoStore {
             url: config.url.clone(),
             database: parsed.default_database,
             timeout: config.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            allow_write: config.allow_write,
             client: OnceCell::new(),
         })
     }
@@ -87,11 +88,38 @@ impl MongoStore {
     where
         F: Future<Output = mongodb::error::Result<T>>,
     {
+        self.within(database, async |database| work(database.collection(collection)).await).await
+    }
+
+    /// One call on a database, bounded in time.
+    pub(crate) async fn within<T, F>(&self, database: &str, work: impl FnOnce(Database) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = mongodb::error::Result<T>>,
+    {
         let call = async {
             let client = self.client.get_or_try_init(|| connect(&self.url)).await?;
-            work(client.database(database).collection(collection)).await
+            work(client.database(database)).await
         };
         self.bounded(call).await
+    }
+
+    /// The fields of each index of a collection that runs up or down, in their order; `None` while there is no collection.
+    pub(crate) async fn first_fields(
+        &self,
+        database: &str,
+        collection: &str,
+    ) -> Result<Option<Vec<Vec<String>>>, Failure> {
+        let listed = self.on(database, collection, async |collection| match collection.list_indexes().await {
+            Ok(indexes) => indexes.try_collect::<Vec<_>>().await.map(Some),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(error),
+        });
+        let has_a_way = |way: &Bson| matches!(way, Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_));
+        let fields = |index: IndexModel| {
+            let keys = index.keys.into_iter().take_while(|(_, way)| has_a_way(way));
+            keys.map(|(name, _)| name).collect()
+        };
+        Ok(listed.await?.map(|indexes| indexes.into_iter().map(fields).collect()))
     }
 
     async fn bounded<T>(&self, call: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, Failure> {
@@ -100,6 +128,11 @@ impl MongoStore {
             Err(_) => Err(Failure::Silent { store: self.name.clone(), timeout: self.timeout, last: None }),
         }
     }
+}
+
+/// Code 26: the collection or its database does not exist.
+fn is_not_found(error: &mongodb::error::Error) -> bool {
+    matches!(&*error.kind, mongodb::error::ErrorKind::Command(command) if command.code == 26)
 }
 
 async fn connect(url: &SecretString) -> mongodb::error::Result<Client> {

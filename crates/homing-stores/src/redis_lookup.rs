@@ -7,30 +7,36 @@
 //! zset     ZMSCORE key member ...                    value = the score, or no row
 //! bitmap   GETBIT key offset per id, pipelined       value = 1, or no row (a clear bit and a missing key look alike)
 //! exists   EXISTS key per id, pipelined              value = 1, or no row
+//! json     as string, and then decoded
 //! ```
+//!
+//! A string, or one field of a hash, may hold JSON or PHP's `serialize`; see `decode`. One that cannot be read counts as
+//! missing and is logged.
 //!
 //! Where the key of a set or zset depends on the id, and on servers before 6.2, it is SISMEMBER or ZSCORE per id,
 //! pipelined. A key of another type than the configured one counts as missing (MGET says so itself) and is logged; if
 //! the key is the same for all ids, it is an error.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use homing_core::lookup::Row;
 use redis::{Pipeline, RedisError, RedisResult, ServerErrorKind, Value, pipe};
 
-use crate::config::{Fields, LookupConfig, RedisType};
+use crate::config::{Fields, LookupConfig, RedisType, StoreKind};
+use crate::decode::{Decoder, VALUE};
 use crate::error::ConfigError;
 use crate::failure::Failure;
+use crate::lookup::Told;
 use crate::redis_store::RedisStore;
+use crate::shorten;
 use crate::template::Template;
-
-/// The column of a lookup that has but one.
-const VALUE: &str = "value";
 
 /// A bitmap ends here.
 const MAX_OFFSET: u64 = 1 << 32;
+
+/// Looks for a sample key, of about a thousand keys each.
+const SCANS: usize = 10;
 
 /// The provider of one lookup.
 pub(crate) struct RedisLookup {
@@ -41,6 +47,7 @@ pub(crate) struct RedisLookup {
     member: Option<Template>,
     /// Column and field of a hash.
     fields: Vec<(String, String)>,
+    decoder: Option<Decoder>,
     /// The server knows neither SMISMEMBER nor ZMSCORE.
     old: AtomicBool,
 }
@@ -55,11 +62,12 @@ struct Place {
 
 impl RedisLookup {
     pub(crate) fn new(name: &str, config: &LookupConfig, store: Arc<RedisStore>) -> Result<Self, ConfigError> {
-        use RedisType::{Bitmap, Exists, Hash, Set, String as Text, Zset};
+        use RedisType::{Bitmap, Exists, Hash, Json, Set, String as Text, Zset};
 
         let wrong = |key: &str, reason: &str| ConfigError::lookup(name, key, reason);
-        config.refuse_sql_keys(name)?;
-        let kind = config.kind.ok_or_else(|| wrong("type", "is missing: string, hash, set, zset, bitmap or exists"))?;
+        config.only_for(StoreKind::Redis, name)?;
+        let kind =
+            config.kind.ok_or_else(|| wrong("type", "is missing: string, json, hash, set, zset, bitmap or exists"))?;
         let template = |key: &str, text: &Option<String>| match text {
             None => Ok(None),
             Some(text) => Template::parse(text).map(Some).map_err(|at| ConfigError::template(name, key, at)),
@@ -69,11 +77,14 @@ impl RedisLookup {
         let member = template("member", &config.member)?;
         match (kind, &member) {
             (Set | Zset | Bitmap, None) => return Err(wrong("member", "is missing: a template such as {user_id}")),
-            (Text | Hash | Exists, Some(_)) => return Err(wrong("member", "is for set, zset and bitmap")),
+            (Text | Json | Hash | Exists, Some(_)) => return Err(wrong("member", "is for set, zset and bitmap")),
             _ if key.has_id() || member.as_ref().is_some_and(Template::has_id) => {}
             _ => return Err(wrong("key", "does not depend on the id; write {user_id} where it belongs")),
         }
+        let decoder = Decoder::new(config).map_err(|(key, reason)| wrong(key, reason))?;
         let fields = match (&config.field, &config.fields) {
+            (Some(field), _) if decoder.is_some() => vec![(VALUE.to_owned(), field.clone())],
+            _ if decoder.is_some() => Vec::new(),
             (None, None) if kind == Hash => return Err(wrong("field", "is missing: a hash needs `field` or `fields`")),
             (None, None) => Vec::new(),
             _ if kind != Hash => return Err(wrong("field", "is for type hash")),
@@ -85,7 +96,7 @@ impl RedisLookup {
         if kind == Hash && fields.is_empty() {
             return Err(wrong("fields", "is empty"));
         }
-        Ok(Self { name: name.to_owned(), store, kind, key, member, fields, old: AtomicBool::new(false) })
+        Ok(Self { name: name.to_owned(), store, kind, key, member, fields, decoder, old: AtomicBool::new(false) })
     }
 
     pub(crate) fn store_name(&self) -> &str {
@@ -94,23 +105,54 @@ impl RedisLookup {
 
     /// The columns that rows can have.
     pub(crate) fn columns(&self) -> Vec<String> {
-        if self.kind == RedisType::Hash {
+        if let Some(decoder) = &self.decoder {
+            decoder.columns()
+        } else if self.kind == RedisType::Hash {
             self.fields.iter().map(|(column, _)| column.clone()).collect()
         } else {
             vec![VALUE.to_owned()]
         }
     }
 
-    /// The key that every id shares, if there is one, and the type that Redis calls it.
-    pub(crate) fn shared_key(&self) -> Option<(String, &'static str)> {
-        let kind = match self.kind {
-            RedisType::String | RedisType::Bitmap => "string",
+    /// A key that is there and holds another type than the lookup reads: the key and both types. Of keys with an id one
+    /// is looked for, not for long.
+    pub(crate) async fn wrong_type(&self) -> Result<Option<String>, Failure> {
+        let expected = match self.kind {
+            RedisType::String | RedisType::Json | RedisType::Bitmap => "string",
             RedisType::Hash => "hash",
             RedisType::Set => "set",
             RedisType::Zset => "zset",
-            RedisType::Exists => return None,
+            RedisType::Exists => return Ok(None),
         };
-        if self.key.has_id() { None } else { Some((self.key.render("0")?, kind)) }
+        let key = if self.key.has_id() { self.sample().await? } else { self.key.render("0") };
+        let Some(key) = key else { return Ok(None) };
+        let found = self.store.ask(pipe().cmd("TYPE").arg(&key).ignore_errors()).await?.into_iter().next();
+        Ok(match found {
+            Some(Ok(Value::SimpleString(found))) if found != expected && found != "none" => Some(format!(
+                "the key {key} holds a {found}, but the lookup reads a {expected}: change `type` or `key`"
+            )),
+            _ => None,
+        })
+    }
+
+    /// A key that fits the template, if one turns up among the first few.
+    async fn sample(&self) -> Result<Option<String>, Failure> {
+        let mut cursor = "0".to_owned();
+        for _ in 0..SCANS {
+            let mut pipe = pipe();
+            pipe.cmd("SCAN").arg(&cursor).arg("MATCH").arg(self.key.pattern()).arg("COUNT").arg(1_000);
+            let answer = self.store.ask(pipe.ignore_errors()).await?.into_iter().next();
+            let Some(Ok(Value::Array(mut parts))) = answer else { return Ok(None) };
+            let (Some(Value::Array(keys)), Some(next)) = (parts.pop(), parts.pop()) else { return Ok(None) };
+            if let Some(Value::BulkString(key)) = keys.into_iter().next() {
+                return Ok(String::from_utf8(key).ok());
+            }
+            cursor = self.text(next)?.unwrap_or_default();
+            if cursor == "0" || cursor.is_empty() {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// The rows of distinct ids, in their order.
@@ -122,10 +164,69 @@ impl RedisLookup {
         }
         let mut answers = self.ask(&asked).await?.into_iter();
         let rows = places.iter().map(|place| match place {
-            Some(place) => self.row(place, answers.next()).map(|row| row.into_iter().collect()),
+            Some(place) => self.row(place, answers.next()),
             None => Ok(Vec::new()),
         });
         rows.collect()
+    }
+
+    /// Asks for one id and shows how.
+    pub(crate) async fn explain(&self, id: &str) -> Result<Told, Failure> {
+        let Some(place) = self.place(id) else {
+            return Ok(Told::nothing(format!("nothing: the id {id} has no place in the key")));
+        };
+        let mut pipe = pipe();
+        self.command(&mut pipe, &place);
+        let asked = self.shown(&place);
+        let answer = self.store.ask(pipe.ignore_errors()).await?.into_iter().next();
+        let raw = self.raw(answer.as_ref());
+        Ok(Told { asked, raw, rows: self.row(&place, answer)? })
+    }
+
+    /// The command as a person would type it.
+    fn shown(&self, place: &Place) -> String {
+        let word = |text: &str| match text {
+            text if !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"') => text.to_owned(),
+            text => format!("{text:?}"),
+        };
+        let (name, more) = match self.kind {
+            RedisType::String | RedisType::Json => ("GET", Vec::new()),
+            RedisType::Hash => ("HMGET", self.fields.iter().map(|(_, field)| word(field)).collect()),
+            RedisType::Set => ("SISMEMBER", vec![word(&place.member)]),
+            RedisType::Zset => ("ZSCORE", vec![word(&place.member)]),
+            RedisType::Bitmap => ("GETBIT", vec![word(&place.member)]),
+            RedisType::Exists => ("EXISTS", Vec::new()),
+        };
+        [vec![name.to_owned(), word(&place.key)], more].concat().join(" ")
+    }
+
+    /// The answer as text, tokens cut to their ends.
+    fn raw(&self, answer: Option<&RedisResult<Value>>) -> String {
+        let named = |index: usize, value: &Value| {
+            let (column, field) = self.fields.get(index).map_or((VALUE, ""), |(a, b)| (a.as_str(), b.as_str()));
+            let names = [column, field, if self.decoder.is_some() { "" } else { self.name.as_str() }];
+            match value {
+                Value::Nil => "(nil)".to_owned(),
+                Value::BulkString(bytes) => {
+                    let text = String::from_utf8_lossy(bytes);
+                    if self.decoder.is_some() { shorten::text(&text) } else { shorten::value(&names, &text) }
+                }
+                Value::SimpleString(text) => text.clone(),
+                Value::Int(n) => n.to_string(),
+                Value::Double(n) => n.to_string(),
+                other => format!("{other:?}"),
+            }
+        };
+        match answer {
+            None => "(nil)".to_owned(),
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(Value::Array(values))) => {
+                let cells = values.iter().enumerate();
+                let field = |index: usize| self.fields.get(index).map_or("", |(_, field)| field.as_str());
+                cells.map(|(n, value)| format!("{}={}", field(n), named(n, value))).collect::<Vec<_>>().join(" ")
+            }
+            Some(Ok(value)) => named(0, value),
+        }
     }
 
     fn place(&self, id: &str) -> Option<Place> {
@@ -167,7 +268,7 @@ impl RedisLookup {
         let mut pipe = pipe();
         let shared = !self.key.has_id() && !self.old.load(Ordering::Relaxed);
         let name = match self.kind {
-            RedisType::String => {
+            RedisType::String | RedisType::Json => {
                 pipe.cmd("MGET").arg(places.iter().map(|place| place.key.as_str()).collect::<Vec<_>>());
                 pipe.ignore_errors();
                 return Some(pipe);
@@ -185,7 +286,7 @@ impl RedisLookup {
     fn command(&self, pipe: &mut Pipeline, place: &Place) {
         let Place { key, member } = place;
         match self.kind {
-            RedisType::String => pipe.cmd("GET").arg(key),
+            RedisType::String | RedisType::Json => pipe.cmd("GET").arg(key),
             RedisType::Hash => {
                 pipe.cmd("HMGET").arg(key).arg(self.fields.iter().map(|(_, field)| field).collect::<Vec<_>>())
             }
@@ -196,30 +297,44 @@ impl RedisLookup {
         };
     }
 
-    fn row(&self, place: &Place, answer: Option<RedisResult<Value>>) -> Result<Option<Row>, Failure> {
+    fn row(&self, place: &Place, answer: Option<RedisResult<Value>>) -> Result<Vec<Row>, Failure> {
+        let (lookup, key) = (&self.name, &place.key);
         let value = match answer.unwrap_or(Ok(Value::Nil)) {
             Ok(value) => value,
             Err(error) if is_wrong_type(&error) && self.key.has_id() => {
-                let (lookup, key) = (&self.name, &place.key);
                 tracing::warn!(lookup, key, "The key holds another type than configured, so it counts as missing.");
-                return Ok(None);
+                return Ok(Vec::new());
             }
             Err(error) => return Err(self.refused(error)),
         };
+        if let Some(decoder) = &self.decoder {
+            let bytes = match value {
+                Value::Array(values) => values.into_iter().next().unwrap_or(Value::Nil),
+                value => value,
+            };
+            return match bytes {
+                Value::Nil => Ok(Vec::new()),
+                Value::BulkString(bytes) => Ok(decoder.rows(&bytes).unwrap_or_else(|error| {
+                    tracing::warn!(lookup, key, error, "The value cannot be decoded, so it counts as missing.");
+                    Vec::new()
+                })),
+                other => Err(self.strange(&other)),
+            };
+        }
         if self.kind == RedisType::Hash {
             let Value::Array(values) = value else { return Err(self.strange(&value)) };
-            let mut row = BTreeMap::new();
+            let mut row = Row::new();
             for ((column, _), value) in self.fields.iter().zip(values) {
                 if let Some(text) = self.text(value)? {
                     row.insert(column.clone(), text);
                 }
             }
-            return Ok((!row.is_empty()).then_some(row));
+            return Ok(Some(row).filter(|row| !row.is_empty()).into_iter().collect());
         }
         let text = self.text(value)?;
         let flag = matches!(self.kind, RedisType::Set | RedisType::Bitmap | RedisType::Exists);
         let text = if flag { text.filter(|text| text != "0").map(|_| "1".to_owned()) } else { text };
-        Ok(text.map(|text| Row::from([(VALUE.to_owned(), text)])))
+        Ok(text.map(|text| Row::from([(VALUE.to_owned(), text)])).into_iter().collect())
     }
 
     fn text(&self, value: Value) -> Result<Option<String>, Failure> {

@@ -39,10 +39,14 @@ impl RedisStore {
     /// Reads the URL; opens nothing.
     pub(crate) fn new(name: &str, config: &StoreConfig) -> Result<Self, ConfigError> {
         if config.pool.is_some() {
-            return Err(ConfigError::store(name, "pool", "is for mysql; Redis needs one connection"));
+            return Err(ConfigError::store(name, "pool", "is for SQL; Redis needs one connection"));
         }
         if config.allow_write {
-            return Err(ConfigError::store(name, "allow_write", "is for mysql; lookups in Redis only read"));
+            return Err(ConfigError::store(
+                name,
+                "allow_write",
+                "is for SQL, MongoDB and HTTP; lookups in Redis only read",
+            ));
         }
         let client = Client::open(config.url.expose_secret())
             .map_err(|error| ConfigError::store(name, "url", error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Templates of Redis keys and members: parsed once, rendered per id.
+//! Templates of Redis keys and members, and of the tables of a shard: parsed once, rendered per id.
 //!
 //! ```text
 //! login:{user_id}            the id as it is; {id} says the same
@@ -89,6 +89,34 @@ impl Template {
     /// Does the text depend on the id?
     pub(crate) fn has_id(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Id { .. }))
+    }
+
+    /// A pattern of Redis that fits every text.
+    pub(crate) fn pattern(&self) -> String {
+        let mut pattern = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Id { .. } => pattern.push('*'),
+                Part::Text(text) => {
+                    for c in text.chars() {
+                        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+                            pattern.push('\\');
+                        }
+                        pattern.push(c);
+                    }
+                }
+            }
+        }
+        pattern
+    }
+
+    /// How many texts there can be; `None` if there is no bound that the template sets itself.
+    pub(crate) fn choices(&self) -> Option<u64> {
+        self.parts.iter().try_fold(1_u64, |choices, part| match part {
+            Part::Text(_) => Some(choices),
+            Part::Id { step: Step::Remainder(n), .. } => choices.checked_mul(*n),
+            Part::Id { .. } => None,
+        })
     }
 
     /// The text for an id; `None` when the template computes with an id that is no number.
@@ -216,6 +244,22 @@ mod tests {
         check("{user_id%16|pad(2)|md5}", "17", Some("96a3be3cf272e017046d1b2674a52bd3"));
         check("{{tag}}:{id}", "1", Some("{tag}:1"));
         check("größe:{id}", "ü", Some("größe:ü"));
+    }
+
+    #[test]
+    fn a_pattern_fits_every_text() {
+        assert_eq!(Template::parse("a*[b]-{id}:{id%4}x").unwrap().pattern(), "a\\*\\[b\\]\\-*:*x");
+    }
+
+    #[test]
+    fn only_remainders_have_a_bound() {
+        let choices = |template: &str| Template::parse(template).unwrap().choices();
+        assert_eq!(choices("t_{user_id%16}"), Some(16));
+        assert_eq!(choices("t_{user_id%16|pad(2)}_{id%4}"), Some(64));
+        assert_eq!(choices("t"), Some(1));
+        for template in ["t_{id}", "t_{id/1000}", "t_{id|md5}"] {
+            assert_eq!(choices(template), None, "{template}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The configuration as a whole: the example of the documents, mistakes, `check`.
 
+use homing_core::queue::Budget;
 use homing_stores::{CheckLine, Level};
 use mongodb::IndexModel;
 use mongodb::bson::doc;
@@ -58,7 +59,8 @@ async fn the_example_works() {
     let tokens = stores.lookup("tokens").unwrap();
     assert!(tokens.forget("42", "t1").await.unwrap());
     assert_eq!(tokens.rows(&["42"]).await.unwrap()[0].len(), 1);
-    assert_eq!(stores.source("group").unwrap().read(None, 10).await.unwrap().len(), 1);
+    let budget = Budget { items: 10, bytes: 1 << 20 };
+    assert_eq!(stores.source("group").unwrap().read(None, budget).await.unwrap().chats.len(), 1);
     assert!(stores.lookup("nothing").is_none() && stores.source("nothing").is_none());
     let lines = stores.check().await;
     let errors: Vec<&CheckLine> = lines.iter().filter(|line| line.level == Level::Error).collect();
@@ -93,11 +95,11 @@ fn mistakes_name_the_table_and_the_key() {
     mistake("[stores.x]\nkind = 'redis'\nurl = 'redis://h'\ntimeout = '0s'", &["[stores.x] timeout"]);
     mistake("[stores.x]\nkind = 'mysql'\nurl = 'mysql://h/d'\npool = 0", &["[stores.x] pool"]);
     mistake("[stores.x]\nkind = 'redis'\nurl = 'redis://h'\npool = 3", &["[stores.x] pool"]);
-    mistake("[stores.x]\nkind = 'mongo'\nurl = 'mongodb://h'\nallow_write = true", &["[stores.x] allow_write"]);
+    mistake("[stores.x]\nkind = 'redis'\nurl = 'redis://h'\nallow_write = true", &["[stores.x] allow_write"]);
     mistake("[lookup.l]\nstore = 'nope'", &["[lookup.l] store", "nope", "d, m, r"]);
-    mistake("[lookup.l]\nstore = 'm'", &["[lookup.l] store", "mongo"]);
+    mistake("[lookup.l]\nstore = 'm'", &["[lookup.l] database"]);
     mistake("[lookup.l]\nstore = 'r'\nkey = 'a:{id}'", &["[lookup.l] type", "bitmap"]);
-    mistake("[lookup.l]\nstore = 'r'\ntype = 'json'\nkey = 'a:{id}'", &["json", "zset"]);
+    mistake("[lookup.l]\nstore = 'r'\ntype = 'list'\nkey = 'a:{id}'", &["list", "json", "zset"]);
     mistake("[lookup.l]\nstore = 'r'\ntype = 'string'", &["[lookup.l] key"]);
     mistake("[lookup.l]\nstore = 'r'\ntype = 'string'\nkey = 'a'", &["[lookup.l] key", "{user_id}"]);
     mistake("[lookup.l]\nstore = 'r'\ntype = 'string'\nkey = 'a{uid}'", &["[lookup.l] key", "character 2", "{uid}"]);
@@ -160,7 +162,11 @@ async fn check_says_what_is_wrong() {
             ("stores.away", Level::Error, down),
             ("stores.up", Level::Ok, "answers"),
             ("lookup.a", Level::Ok, "answers; the id 0 has 0 rows"),
-            ("lookup.b", Level::Error, format!("the key {key} holds a string, but the lookup reads a zset").as_str()),
+            (
+                "lookup.b",
+                Level::Error,
+                format!("the key {key} holds a string, but the lookup reads a zset: change `type` or `key`").as_str()
+            ),
             ("lookup.c", Level::Error, down),
         ]
     );

@@ -9,7 +9,7 @@
 //! which CAST would turn into a control character.
 
 use sqlx::mysql::{MySqlRow, MySqlTypeInfo};
-use sqlx::{Column as _, MySql, Row as _, Type, TypeInfo as _, ValueRef as _};
+use sqlx::{MySql, Row as _, Type, TypeInfo as _, ValueRef as _};
 
 /// The text of a column; `None` is NULL.
 pub(crate) fn text(row: &MySqlRow, index: usize) -> Result<Option<String>, sqlx::Error> {
@@ -29,11 +29,6 @@ pub(crate) fn text(row: &MySqlRow, index: usize) -> Result<Option<String>, sqlx:
         name if name.contains("INT") => Some(whole(bytes, is_unsigned(&kind))),
         _ => Some(String::from_utf8_lossy(bytes).into_owned()),
     })
-}
-
-/// The names of the columns.
-pub(crate) fn names(row: &MySqlRow) -> Vec<String> {
-    row.columns().iter().map(|column| column.name().to_owned()).collect()
 }
 
 /// The name of a type hides the flag for TINYINT(1).
