@@ -1,5 +1,6 @@
 //! The pipeline's speed: the real daemons, each a process, on one core; servers, producer and provider on the others.
-//! `scripts/bench pipeline` builds it, brings MariaDB and runs it.
+//! `scripts/bench pipeline` builds it, brings MariaDB and runs it. `scripts/bench fanout` measures something else with the
+//! same means: how long it takes to tell a large group.
 //!
 //! Nothing is asserted about speed, because machines differ: read the figures beside the limit that the same machine
 //! showed in the same minute. The exit status is not 0 when a message is missing.
@@ -17,6 +18,8 @@ mod bed;
 mod child;
 #[path = "pipeline/company.rs"]
 mod company;
+#[path = "pipeline/fanout.rs"]
+mod fanout;
 #[path = "pipeline/limit.rs"]
 mod limit;
 #[path = "pipeline/measure.rs"]
@@ -29,7 +32,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use clap::Parser;
 
-use crate::{bed::Bed, measure::Figures};
+use crate::{bed::Bed, measure::Figures, sink::Call};
 
 /// Measures the pipeline.
 #[derive(Parser)]
@@ -43,8 +46,9 @@ struct Arguments {
     /// Apps and platforms among the users, 1 to 4.
     #[arg(long, default_value_t = 4, env = "HOMING_BENCH_ACCOUNTS")]
     accounts: usize,
-    /// Which runs: numbers of shards, and `apart` for the daemons one after the other.
-    #[arg(long, value_delimiter = ',', default_value = "1,4,apart", env = "HOMING_BENCH_RUNS")]
+    /// Which runs: numbers of shards, and `apart` for the daemons one after the other; with `-ids` (`1-ids`) the events
+    /// have ids of their own, which are compared with those that were seen.
+    #[arg(long, value_delimiter = ',', default_value = "1,1-ids,4,apart,apart-ids", env = "HOMING_BENCH_RUNS")]
     runs: Vec<String>,
     /// Samples the daemons of the run `apart` with perf, into this folder.
     #[arg(long)]
@@ -60,6 +64,10 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.as_slice() {
         [first, rest @ ..] if first == "limit" => runtime.block_on(limit::run(rest)).map(|()| true),
+        [first, ..] if first == "fanout" => {
+            let args = fanout::Arguments::parse_from(args.iter().filter(|arg| *arg != "--bench"));
+            runtime.block_on(fanout::run(&args))
+        }
         _ => runtime.block_on(run(Arguments::parse())),
     };
     match done {
@@ -72,16 +80,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Pins this process to `cores`.
+fn pin(cores: &str) -> anyhow::Result<()> {
+    let pid = std::process::id().to_string();
+    std::process::Command::new("taskset").args(["-acp", cores, &pid]).stdout(std::process::Stdio::null()).status()?;
+    Ok(())
+}
+
 async fn run(args: Arguments) -> anyhow::Result<bool> {
     let cores = std::thread::available_parallelism()?.get();
     let others = match cores {
         1 | 2 => (cores - 1).to_string(),
         _ => format!("1-{}", cores - 1),
     };
-    let pid = std::process::id().to_string();
-    std::process::Command::new("taskset").args(["-acp", &others, &pid]).stdout(std::process::Stdio::null()).status()?;
+    pin(&others)?;
     let dir = tempfile::tempdir()?;
-    let mut bed = Bed::make(dir.path(), 0, others, args.users, args.accounts).await?;
+    let mut bed = Bed::make(dir.path(), 0, others, args.users, args.accounts, false).await?;
     bed.profiles = args.profile;
     if let Some(folder) = &bed.profiles {
         std::fs::create_dir_all(folder)?;
@@ -89,14 +103,15 @@ async fn run(args: Arguments) -> anyhow::Result<bool> {
 
     let mut columns = Vec::new();
     for run in &args.runs {
-        if run == "apart" {
-            columns.extend(measure::apart(&bed, args.events).await?);
+        let (kind, ids) = run.strip_suffix("-ids").map_or((run.as_str(), false), |kind| (kind, true));
+        if kind == "apart" {
+            columns.extend(measure::apart(&bed, args.events, ids).await?);
         } else {
-            let shards = run.parse().with_context(|| format!("run `{run}`"))?;
-            columns.push(measure::together(&bed, shards, args.events).await?);
+            let shards = kind.parse().with_context(|| format!("run `{run}`"))?;
+            columns.push(measure::together(&bed, shards, args.events, ids).await?);
         }
     }
-    let body = bed.sink.sample();
+    let body = bed.sink.sample(Call::Single);
     let file = dir.path().join("body");
     std::fs::write(&file, &body)?;
     let mut limits = Vec::new();
@@ -123,7 +138,7 @@ async fn run(args: Arguments) -> anyhow::Result<bool> {
     println!(
         "{} events of {} bytes (PHP), requests of {} bytes; {} users, {} accounts; rules login, online, account, dnd",
         args.events,
-        bed.company.event(args.events / 2).len(),
+        bed.company.event(args.events / 2, false).len(),
         body.len(),
         bed.company.users,
         bed.company.accounts,
@@ -134,7 +149,7 @@ async fn run(args: Arguments) -> anyhow::Result<bool> {
 
 fn table(columns: &[Figures], limits: &[f64]) {
     let row = |name: &str, cell: &dyn Fn(&Figures) -> String| {
-        let cells: String = columns.iter().map(|c| format!("{:>20}", cell(c))).collect();
+        let cells: String = columns.iter().map(|c| format!("{:>18}", cell(c))).collect();
         println!("{name:<34}{cells}");
     };
     let some = |value: f64, places: usize| if value == 0.0 { "-".to_owned() } else { format!("{value:.places$}") };

@@ -19,6 +19,7 @@ use crate::{
 
 const DISTRIBUTOR: &str = env!("CARGO_BIN_EXE_homing-distributor");
 const SENDER: &str = env!("CARGO_BIN_EXE_homing-sender");
+const SCANNER: &str = env!("CARGO_BIN_EXE_homing-scanner");
 
 /// Nothing new for so long: what is missing does not come any more.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,10 +44,11 @@ impl Bed {
         others: String,
         users: usize,
         accounts: usize,
+        crowd: bool,
     ) -> anyhow::Result<Self> {
         let mysql = std::env::var("HOMING_TEST_MYSQL_URL").context("HOMING_TEST_MYSQL_URL: run scripts/bench")?;
         let (facts, facts_url) = redis_server(dir, "facts", &others, &["--appendonly", "no"]).await?;
-        let company = Company::found(users, accounts, &mysql, &facts_url).await?;
+        let company = Company::found(users, accounts, crowd, &mysql, &facts_url).await?;
         let sink = Sink::start().await?;
         Ok(Self { dir: dir.to_owned(), sink, company, core, others, profiles: None, facts_url, _facts: facts })
     }
@@ -69,9 +71,18 @@ impl Bed {
 
     /// Starts a daemon on the workers' core.
     pub(crate) fn daemon(&self, name: &'static str, queues: &Queues) -> anyhow::Result<Child> {
-        let program = if name == "distributor" { DISTRIBUTOR } else { SENDER };
+        self.daemon_on(&self.core.to_string(), name, queues)
+    }
+
+    /// Starts a daemon on these cores.
+    pub(crate) fn daemon_on(&self, cores: &str, name: &'static str, queues: &Queues) -> anyhow::Result<Child> {
+        let program = match name {
+            "distributor" => DISTRIBUTOR,
+            "sender" => SENDER,
+            _ => SCANNER,
+        };
         let config = queues.config.to_str().context("path")?;
-        Child::start(&self.dir, name, &self.core.to_string(), program, &["--config", config])
+        Child::start(&self.dir, name, cores, program, &["--config", config])
     }
 
     /// Samples where a process spends its time, until it is dropped. `name.perf` is for `perf report -i`.
@@ -124,10 +135,15 @@ impl Queues {
     }
 
     /// RPUSH of many.
-    pub(crate) async fn push_all(&mut self, company: &Company, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
+    pub(crate) async fn push_all(
+        &mut self,
+        company: &Company,
+        numbers: std::ops::Range<usize>,
+        ids: bool,
+    ) -> anyhow::Result<()> {
         let mut lists: HashMap<QueueName, Vec<Vec<u8>>> = HashMap::new();
         for number in numbers {
-            lists.entry(self.entry.of(&company.user(number))).or_default().push(company.event(number));
+            lists.entry(self.entry.of(&company.user(number))).or_default().push(company.event(number, ids));
         }
         for (list, events) in lists {
             for chunk in events.chunks(500) {
@@ -135,6 +151,13 @@ impl Queues {
             }
         }
         Ok(())
+    }
+
+    /// Has the scanner of the groups noted where it begins?
+    pub(crate) async fn scans(&mut self) -> anyhow::Result<bool> {
+        let mut ask = redis::cmd("HEXISTS");
+        ask.arg("{homing:scanner:group}:state").arg("put:cursor");
+        Ok(ask.query_async(&mut self.connection).await?)
     }
 
     /// Items in the entry lists.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use homing_channels::xinge::{Options, XingeV2};
+use homing_channels::xinge::{Options, Xinge};
 use homing_core::{
     channel::{Channel, Outcome},
     clock::SystemClock,
@@ -44,7 +44,11 @@ pub(crate) async fn run(args: &[String]) -> anyhow::Result<()> {
     let [kind, sink, requests, body] = args else { bail!("limit KIND SINK REQUESTS BODY") };
     let requests: usize = requests.parse()?;
     let maker: Arc<dyn Make> = match kind.as_str() {
-        "bare" => Arc::new(Bare::new(sink, std::fs::read(body)?)?),
+        "bare" => Arc::new(Bare::new(sink, &[("single_device", std::fs::read(body)?)])?),
+        "pages" => {
+            let list = std::fs::read(Path::new(body).with_extension("list"))?;
+            Arc::new(Bare::new(sink, &[("create_multipush", std::fs::read(body)?), ("device_list_multiple", list)])?)
+        }
         "channel" => Arc::new(Whole::new(sink)?),
         other => bail!("no limit is called {other}"),
     };
@@ -82,15 +86,14 @@ trait Make: Send + Sync {
     fn make(&self) -> Made<'_>;
 }
 
-/// A client with the channel's settings, and a body that is ready.
+/// A client with the channel's settings, and bodies that are ready, made one after the other.
 struct Bare {
     client: Client,
-    url: reqwest::Url,
-    body: bytes::Bytes,
+    calls: Vec<(reqwest::Url, bytes::Bytes)>,
 }
 
 impl Bare {
-    fn new(sink: &str, body: Vec<u8>) -> anyhow::Result<Self> {
+    fn new(sink: &str, calls: &[(&str, Vec<u8>)]) -> anyhow::Result<Self> {
         let client = Client::builder()
             .http1_only()
             .no_proxy()
@@ -99,20 +102,24 @@ impl Bare {
             .timeout(Duration::from_secs(10))
             .pool_idle_timeout(Duration::from_secs(15))
             .build()?;
-        Ok(Self { client, url: format!("{sink}/v2/push/single_device").parse()?, body: body.into() })
+        let call =
+            |(path, body): &(&str, Vec<u8>)| Ok((format!("{sink}/v2/push/{path}").parse()?, body.clone().into()));
+        Ok(Self { client, calls: calls.iter().map(call).collect::<anyhow::Result<_>>()? })
     }
 }
 
 impl Make for Bare {
     fn make(&self) -> Made<'_> {
         Box::pin(async {
-            let request = self
-                .client
-                .post(self.url.clone())
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(self.body.clone());
-            let mut response = request.send().await?;
-            while response.chunk().await?.is_some() {}
+            for (url, body) in &self.calls {
+                let request = self
+                    .client
+                    .post(url.clone())
+                    .header("content-type", "application/x-www-form-urlencoded")
+                    .body(body.clone());
+                let mut response = request.send().await?;
+                while response.chunk().await?.is_some() {}
+            }
             Ok(())
         })
     }
@@ -120,7 +127,7 @@ impl Make for Bare {
 
 /// The channel itself: message, signature, request, reply.
 struct Whole {
-    channel: XingeV2,
+    channel: Xinge,
     notification: Notification,
 }
 
@@ -131,7 +138,7 @@ impl Whole {
             "base_url": sink, "sign_host": "openapi.xg.qq.com",
         });
         let account = serde_json::from_value(account)?;
-        let channel = XingeV2::new(vec![account], &Options::default(), Arc::new(SystemClock::default()))?;
+        let channel = Xinge::new(vec![account], &Options::default(), Arc::new(SystemClock::default()))?;
         let custom = json!({
             "order_id": "202611210000000001", "goods": "羊绒大衣 2026 秋冬新款", "shop": "shop-1", "amount": 1.5,
             "url": "https://m.example.com/order/202611210000000001?from=push&v=2",
@@ -149,7 +156,7 @@ impl Whole {
             created_at: 0,
             expires_at: i64::MAX,
             at_most_once: false,
-            targets: vec![Target { user: "100001".to_owned(), token: format!("{:0>40x}", 100_001) }],
+            targets: vec![Target { user: "100001".to_owned(), token: format!("{:0>64x}", 100_001) }],
             ..Notification::default()
         };
         Ok(Self { channel, notification })

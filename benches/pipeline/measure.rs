@@ -49,10 +49,14 @@ fn number(n: usize) -> f64 {
     n as f64
 }
 
-/// A backlog of `n` events, both daemons on one core; then single events.
-pub(crate) async fn together(bed: &Bed, shards: u32, n: usize) -> anyhow::Result<Figures> {
+fn with(ids: bool) -> &'static str {
+    if ids { ", ids" } else { "" }
+}
+
+/// A backlog of `n` events, with ids of their own or without; both daemons on one core; then single events.
+pub(crate) async fn together(bed: &Bed, shards: u32, n: usize, ids: bool) -> anyhow::Result<Figures> {
     let mut queues = bed.queues(shards).await?;
-    queues.push_all(&bed.company, 0..n).await?;
+    queues.push_all(&bed.company, 0..n, ids).await?;
     // The append-only file of the backlog is on disk, and not in the figures.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     bed.sink.take();
@@ -66,8 +70,10 @@ pub(crate) async fn together(bed: &Bed, shards: u32, n: usize) -> anyhow::Result
     let (busy, cpu) = (core(bed.core)?.0 - busy.0, (distributor.cpu()?, sender.cpu()?));
     queues.worked_off().await?;
     let after = queues.spent().await?;
-    let mut figures =
-        Figures { name: format!("{shards} shard{}", if shards == 1 { "" } else { "s" }), ..arrivals(bed, 0..n) };
+    let mut figures = Figures {
+        name: format!("{shards} shard{}{}", if shards == 1 { "" } else { "s" }, with(ids)),
+        ..arrivals(bed, 0..n)
+    };
     let share = |seconds: f64| 100.0 * seconds / took.as_secs_f64();
     figures.ours = share(cpu.0 + cpu.1);
     figures.theirs = share((busy - cpu.0 - cpu.1).max(0.0));
@@ -79,7 +85,7 @@ pub(crate) async fn together(bed: &Bed, shards: u32, n: usize) -> anyhow::Result
     figures.call_us = after.script_us / after.calls.max(1.0);
 
     let singles = IDLE_RATE * IDLE_SECONDS;
-    let (latency, lost) = idle(bed, &mut queues, n..n + singles).await?;
+    let (latency, lost) = idle(bed, &mut queues, n..n + singles, ids).await?;
     figures.latency = Some(latency);
     figures.lost += lost;
     queues.worked_off().await?;
@@ -92,9 +98,9 @@ pub(crate) async fn together(bed: &Bed, shards: u32, n: usize) -> anyhow::Result
 }
 
 /// The distributor alone, then the sender alone: what each hand-over costs.
-pub(crate) async fn apart(bed: &Bed, n: usize) -> anyhow::Result<[Figures; 2]> {
+pub(crate) async fn apart(bed: &Bed, n: usize, ids: bool) -> anyhow::Result<[Figures; 2]> {
     let mut queues = bed.queues(1).await?;
-    queues.push_all(&bed.company, 0..n).await?;
+    queues.push_all(&bed.company, 0..n, ids).await?;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     bed.sink.take();
 
@@ -113,7 +119,7 @@ pub(crate) async fn apart(bed: &Bed, n: usize) -> anyhow::Result<[Figures; 2]> {
     let took = began.elapsed();
     let after = queues.spent().await?;
     let mut first = Figures {
-        name: "distributor".to_owned(),
+        name: format!("distributor{}", with(ids)),
         rate: number(left) / took.as_secs_f64(),
         distributor_us: distributor.cpu()? * 1e6 / number(n),
         redis_us: (after.cpu - before.cpu) * 1e6 / number(n),
@@ -132,7 +138,7 @@ pub(crate) async fn apart(bed: &Bed, n: usize) -> anyhow::Result<[Figures; 2]> {
     queues.worked_off().await?;
     let after = queues.spent().await?;
     let second = Figures {
-        name: "sender".to_owned(),
+        name: format!("sender{}", with(ids)),
         sender_us: sender.cpu()? * 1e6 / number(n),
         redis_us: (after.cpu - before.cpu) * 1e6 / number(n),
         per_call: number(n) / after.calls.max(1.0),
@@ -179,6 +185,7 @@ async fn idle(
     bed: &Bed,
     queues: &mut Queues,
     numbers: std::ops::Range<usize>,
+    ids: bool,
 ) -> anyhow::Result<((f64, f64, f64), usize)> {
     tokio::time::sleep(Duration::from_millis(500)).await;
     bed.sink.take();
@@ -187,7 +194,7 @@ async fn idle(
     let mut sent: HashMap<usize, Instant> = HashMap::new();
     for number in numbers.clone() {
         ticks.tick().await;
-        let (user, event) = (bed.company.user(number), bed.company.event(number));
+        let (user, event) = (bed.company.user(number), bed.company.event(number, ids));
         sent.insert(number, Instant::now());
         queues.push(&user, event).await?;
     }

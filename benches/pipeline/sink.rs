@@ -1,6 +1,7 @@
 //! A provider that accepts everything and notes when: HTTP/1.1 with keep-alive, no more than a sink needs.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, OnceLock},
     time::Instant,
@@ -12,12 +13,26 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The provider's own answer, with a `Date` as any server sends.
+/// The provider's own answers, with a `Date` as any server sends.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ndate: Sat, 01 Aug 2026 08:00:00 GMT\r\ncontent-type: application/json\r\n\
     content-length: 39\r\n\r\n{\"ret_code\":0,\"err_msg\":\"\",\"result\":\"\"}";
+const CREATED: &[u8] = b"HTTP/1.1 200 OK\r\ndate: Sat, 01 Aug 2026 08:00:00 GMT\r\ncontent-type: application/json\r\n\
+    content-length: 54\r\n\r\n{\"ret_code\":0,\"err_msg\":\"\",\"result\":{\"push_id\":\"1\"}}";
 
-/// How the id of a message stands in a body: `"id":"b-7"` in JSON, form-encoded.
-const ID: &[u8] = b"%22id%22%3A%22b-";
+/// How the number of a message stands in a body: `"order_id":"20261121NUMBER` in JSON, form-encoded. (Not its id: an
+/// event without one gets another's.)
+const NUMBER: &[u8] = b"%22order_id%22%3A%2220261121";
+
+/// The calls of Xinge v2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Call {
+    /// One device.
+    Single,
+    /// The message of a page.
+    Create,
+    /// The devices of a page.
+    List,
+}
 
 #[derive(Clone)]
 pub(crate) struct Sink {
@@ -27,9 +42,12 @@ pub(crate) struct Sink {
 
 #[derive(Default)]
 struct Seen {
-    /// Number of the message, and when its request was complete.
+    /// Number of the message (of a page: of each user), and when its request was complete.
     arrivals: Mutex<Vec<(usize, Instant)>>,
-    sample: OnceLock<Vec<u8>>,
+    /// Devices of each page.
+    pages: Mutex<Vec<usize>>,
+    /// The first body of each call.
+    samples: Mutex<HashMap<Call, Vec<u8>>>,
     trouble: OnceLock<String>,
 }
 
@@ -64,9 +82,14 @@ impl Sink {
         std::mem::take(&mut self.seen.arrivals.lock().unwrap())
     }
 
-    /// The body of the first request ever.
-    pub(crate) fn sample(&self) -> Vec<u8> {
-        self.seen.sample.get().cloned().unwrap_or_default()
+    /// The sizes of the pages since the last call.
+    pub(crate) fn take_pages(&self) -> Vec<usize> {
+        std::mem::take(&mut self.seen.pages.lock().unwrap())
+    }
+
+    /// The body of the first request of this kind.
+    pub(crate) fn sample(&self, call: Call) -> Vec<u8> {
+        self.seen.samples.lock().unwrap().get(&call).cloned().unwrap_or_default()
     }
 }
 
@@ -77,12 +100,10 @@ impl Seen {
         loop {
             while let Some((body, end)) = request(&buffer)? {
                 let now = Instant::now();
-                let body = buffer.get(body..end).unwrap_or_default();
-                let number = number(body).with_context(|| format!("no id in {}", String::from_utf8_lossy(body)))?;
-                self.sample.get_or_init(|| body.to_vec());
-                self.arrivals.lock().unwrap().push((number, now));
+                let call = call(&buffer).context("an unknown path")?;
+                self.note(call, buffer.get(body..end).unwrap_or_default(), now)?;
                 buffer.drain(..end);
-                stream.write_all(ANSWER).await?;
+                stream.write_all(if call == Call::Create { CREATED } else { ANSWER }).await?;
             }
             // A client that ends in the middle of a request was stopped; what it sent nobody counts.
             if !matches!(stream.read_buf(&mut buffer).await, Ok(n) if n > 0) {
@@ -90,6 +111,39 @@ impl Seen {
             }
         }
     }
+}
+
+impl Seen {
+    fn note(&self, call: Call, body: &[u8], now: Instant) -> anyhow::Result<()> {
+        match call {
+            Call::Single => {
+                let number = number(body).with_context(|| format!("no number: {}", String::from_utf8_lossy(body)))?;
+                self.arrivals.lock().unwrap().push((number, now));
+            }
+            Call::Create => {}
+            Call::List => {
+                let users = users(body).with_context(|| format!("no devices: {}", String::from_utf8_lossy(body)))?;
+                self.pages.lock().unwrap().push(users.len());
+                self.arrivals.lock().unwrap().extend(users.into_iter().map(|user| (user, now)));
+            }
+        }
+        self.samples.lock().unwrap().entry(call).or_insert_with(|| body.to_vec());
+        Ok(())
+    }
+}
+
+fn call(head: &[u8]) -> Option<Call> {
+    let path = head.strip_prefix(b"POST /v2/push/")?;
+    [(&b"single_device"[..], Call::Single), (b"create_multipush", Call::Create), (b"device_list_multiple", Call::List)]
+        .into_iter()
+        .find_map(|(name, call)| path.starts_with(name).then_some(call))
+}
+
+/// The users of a page, whose tokens are their numbers: `device_list=["TOKEN","TOKEN"]`, form-encoded.
+fn users(body: &[u8]) -> Option<Vec<usize>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let list = text.split('&').find_map(|pair| pair.strip_prefix("device_list=%5B%22")?.strip_suffix("%22%5D"))?;
+    list.split("%22%2C%22").map(|token| usize::from_str_radix(token, 16).ok()).collect()
 }
 
 /// Where the body of the first request begins and ends, once it is complete.
@@ -109,7 +163,7 @@ fn request(buffer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
 }
 
 fn number(body: &[u8]) -> Option<usize> {
-    let at = find(body, ID)? + ID.len();
+    let at = find(body, NUMBER)? + NUMBER.len();
     let digits = body.get(at..)?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
     std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()

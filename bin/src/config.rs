@@ -9,7 +9,7 @@ use homing_codec::Codec;
 use homing_runtime::{admin, duration, logs};
 use homing_stores::{
     StoresConfig,
-    config::{LookupConfig, SourceConfig, StoreConfig},
+    config::{LookupConfig, MembersConfig, SourceConfig, StoreConfig},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -23,6 +23,9 @@ pub const PUSH_TYPES: &str = include_str!("../../config/push_types.toml");
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where the queues are.
+    #[serde(default)]
+    pub queue: QueueBackend,
     /// The queue server.
     pub redis: Redis,
     /// Kinds of traffic.
@@ -37,6 +40,9 @@ pub struct Config {
     /// Facts about users and groups.
     #[serde(default)]
     pub lookup: BTreeMap<String, LookupConfig>,
+    /// Who belongs to a group, follows a topic, is a user.
+    #[serde(default)]
+    pub members: BTreeMap<String, MembersConfig>,
     /// Collections of chats.
     #[serde(default)]
     pub source: BTreeMap<String, SourceConfig>,
@@ -48,6 +54,8 @@ pub struct Config {
     pub xinge: xinge::Options,
     /// Senders.
     pub sender: Sender,
+    /// Events over HTTP.
+    pub intake: crate::intake::Section,
     /// The catalogue.
     #[serde(default)]
     pub push_types: PushTypes,
@@ -57,6 +65,29 @@ pub struct Config {
     /// Health, readiness, metrics.
     #[serde(default)]
     pub admin: admin::Settings,
+}
+
+/// `[queue]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueBackend {
+    /// `redis`, or `sqlite`: a file, for one machine.
+    pub backend: Backend,
+    /// The file of the backend `sqlite`.
+    pub path: Option<PathBuf>,
+    /// Bound of that file in bytes; 0 = none.
+    pub max_bytes: u64,
+}
+
+/// See [`QueueBackend`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// A Redis server.
+    #[default]
+    Redis,
+    /// A SQLite file.
+    Sqlite,
 }
 
 /// `[redis]`.
@@ -102,7 +133,7 @@ pub struct Lane {
     /// Where producers keep the fields of an event.
     #[serde(default)]
     pub map: Map,
-    /// In their order: `login`, `online`, `account`, `dnd`, or the name of any lookup with `accept`.
+    /// In their order: `login`, `online`, `account`, `dnd`, `quiet`, or the name of any lookup with `accept`.
     #[serde(default)]
     pub rules: Vec<String>,
     /// The lookup of devices.
@@ -111,6 +142,36 @@ pub struct Lane {
     /// The lookup of group owners.
     #[serde(default)]
     pub owners: Option<String>,
+    /// The enumerator of a group's members.
+    #[serde(default)]
+    pub members: Option<String>,
+    /// The enumerator of those who follow a topic.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// The enumerator of all users.
+    #[serde(default)]
+    pub everyone: Option<String>,
+    /// The lookup of users' profiles.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Language of the texts, where a profile names none.
+    #[serde(default = "zh")]
+    pub locale: String,
+    /// Time zone of the quiet hours, where a profile names none.
+    #[serde(default = "shanghai")]
+    pub time_zone: String,
+    /// Quiet hours, where a profile names none.
+    #[serde(default)]
+    pub quiet: Option<QuietSpan>,
+    /// What quiet hours held back is released over this span.
+    #[serde(default = "minute", with = "duration")]
+    pub release: Duration,
+    /// `all` of a user's devices, or the `first` that fits.
+    #[serde(default)]
+    pub devices: DeviceChoice,
+    /// Targets per notification of a large audience.
+    #[serde(default = "thousand")]
+    pub page: usize,
     /// Bound of a delivery list in items.
     #[serde(default = "million")]
     pub high_water: u64,
@@ -131,6 +192,41 @@ pub struct Lists {
     /// The first number.
     #[serde(default = "one")]
     pub first: u32,
+    /// Of delivery lists: `own`, or `php` for a sender of HIGO's.
+    #[serde(default)]
+    pub codec: ListCodec,
+}
+
+/// See [`Lists`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListCodec {
+    /// Homing's own.
+    #[default]
+    Own,
+    /// HIGO's PHP arrays.
+    Php,
+}
+
+/// `quiet = { from = "23:00", to = "08:00" }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuietSpan {
+    /// First quiet minute of the day.
+    pub from: String,
+    /// First minute that is not quiet any more.
+    pub to: String,
+}
+
+/// See [`Lane::devices`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// Every device that fits.
+    #[default]
+    All,
+    /// The first.
+    First,
 }
 
 /// `[lane.NAME.map]`: paths into a producer's own item.
@@ -166,9 +262,15 @@ pub struct Scanner {
     pub poll: Duration,
     /// Chats per page.
     pub page: usize,
-    /// `newest` (history is not pushed) or `beginning`.
+    /// `newest` (history is not pushed), `beginning`, or a time (RFC 3339).
     #[serde(default)]
     pub from: From,
+    /// Who is told of a chat.
+    #[serde(default)]
+    pub recipients: Recipients,
+    /// So long the ids of chats are remembered, for `homing scan audit`.
+    #[serde(default = "hour", with = "duration")]
+    pub audit: Duration,
     /// Bound of an entry list in items.
     #[serde(default = "million")]
     pub high_water: u64,
@@ -176,13 +278,44 @@ pub struct Scanner {
 
 /// Where a scanner begins at its first start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum From {
     /// Behind the newest message.
     #[default]
     Newest,
     /// At the oldest.
     Beginning,
+    /// At the first of this time (milliseconds since 1970) or later.
+    At(i64),
+}
+
+impl TryFrom<String> for From {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "newest" => Ok(Self::Newest),
+            "beginning" => Ok(Self::Beginning),
+            time => time.parse::<jiff::Timestamp>().map(|time| Self::At(time.as_millisecond())).map_err(|_| {
+                format!("`{time}` is neither newest nor beginning nor a time such as 2026-11-21T08:00:00+08:00")
+            }),
+        }
+    }
+}
+
+/// See [`Scanner::recipients`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Recipients {
+    /// The owner of the group.
+    #[default]
+    #[serde(rename = "group.owner")]
+    GroupOwner,
+    /// Every member of the group.
+    #[serde(rename = "group.members")]
+    GroupMembers,
+    /// The user that the chat names (`fields.to` of the source).
+    #[serde(rename = "user")]
+    User,
 }
 
 /// `[sender]`.
@@ -224,6 +357,26 @@ fn one() -> u32 {
     1
 }
 
+fn thousand() -> usize {
+    1_000
+}
+
+fn hour() -> Duration {
+    Duration::from_secs(3_600)
+}
+
+fn minute() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn zh() -> String {
+    "zh".to_owned()
+}
+
+fn shanghai() -> String {
+    "Asia/Shanghai".to_owned()
+}
+
 fn tokens() -> String {
     "tokens".to_owned()
 }
@@ -246,7 +399,7 @@ impl Config {
             .defaults("config/homing.toml (compiled in)", DEFAULTS)
             .files(files)
             .env(std::env::vars_os())
-            .secrets(["url", "secret"]);
+            .secrets(["url", "secret", "key"]);
         let loaded = homing_runtime::config::load::<Self>(sources)?;
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
@@ -256,7 +409,12 @@ impl Config {
 
     /// The parts that the stores crate reads.
     pub fn stores(&self) -> StoresConfig {
-        StoresConfig { stores: self.stores.clone(), lookup: self.lookup.clone(), source: self.source.clone() }
+        StoresConfig {
+            stores: self.stores.clone(),
+            lookup: self.lookup.clone(),
+            members: self.members.clone(),
+            source: self.source.clone(),
+        }
     }
 
     /// The catalogue of push types.

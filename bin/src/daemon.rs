@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc, sync::Mutex, sync::PoisonError};
 
 use clap::Args;
+use futures_util::future::BoxFuture;
 use homing_core::clock::{Clock, SystemClock};
 use homing_pipeline::{
     Worker,
@@ -33,9 +34,12 @@ pub struct Common {
 /// Makes the workers of a daemon.
 pub type Wire = dyn Fn(&Config, &Stores, &Context) -> anyhow::Result<Vec<Box<dyn Worker>>>;
 
+/// Work of a daemon that owns no shard: a listener, a look. It ends when the context's `stop` says so.
+pub type Extra = dyn FnOnce(Arc<Config>, Arc<Stores>, Context) -> BoxFuture<'static, anyhow::Result<()>>;
+
 /// Runs a daemon until it is told to stop. A configuration that cannot be used ends it with 64 before anything is
 /// opened.
-pub fn run(name: &str, common: &Common, wire: &Wire) -> ExitCode {
+pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) -> ExitCode {
     let mut config = match Config::load(&common.config) {
         Ok(config) => config,
         Err(error) => return refuse(name, &error),
@@ -53,15 +57,21 @@ pub fn run(name: &str, common: &Common, wire: &Wire) -> ExitCode {
             Ok(cx) => cx,
             Err(error) => return refuse(name, &error),
         };
-        let workers =
-            homing_stores::build(&config.stores()).map_err(anyhow::Error::from).and_then(|s| wire(&config, &s, &cx));
-        match workers {
-            Ok(workers) if workers.is_empty() => {
+        let stores = match homing_stores::build(&config.stores()) {
+            Ok(stores) => stores,
+            Err(error) => return refuse(name, &error.into()),
+        };
+        match wire(&config, &stores, &cx) {
+            Ok(workers) if workers.is_empty() && extra.is_none() => {
                 refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it"))
             }
             Ok(workers) => {
                 for worker in workers {
                     employ(&mut daemon, &cx, worker);
+                }
+                if let Some(extra) = extra {
+                    let work = extra(Arc::new(config), Arc::new(stores), cx);
+                    daemon.supervise("service", async move { work.await.map_err(|e| format!("{e:#}")) });
                 }
                 let done = daemon.run_until_done(GRACE).await;
                 if done.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

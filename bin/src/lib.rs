@@ -5,5 +5,6 @@
 pub mod config;
 pub mod daemon;
 pub mod die;
+pub mod intake;
 pub mod operator;
 pub mod wiring;

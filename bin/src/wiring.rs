@@ -1,33 +1,42 @@
 //! From a configuration to workers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
-use homing_channels::xinge::XingeV2;
+use homing_channels::xinge::Xinge;
 use homing_core::{
+    catalogue::Catalogue,
     channel::Channel,
     clock::Clock,
     event,
-    lookup::Lookup,
+    lookup::{Lookup, Members},
     queue::{Queue, QueueName},
+    quiet::QuietHours,
     retry::Backoff,
-    rules::{Accepts, Exists, Rule},
+    rules::{Accepts, Exists, ProfileDefaults, Quiet, Rule},
     window::Limits,
 };
 use homing_pipeline::{
     Worker,
     context::{Brake, Cellar, Context},
-    distributor::{self, Distributor},
+    distributor::{self, DeliveryCodec, Distributor},
     lane::Shards,
     notebook::Notebook,
-    scanner::Scanner,
-    sender::{self, Sender},
+    scanner::{self, Feed, Scanner},
+    sender::{self, Sender, foreign::Foreign},
 };
-use homing_queue::redis::{Options, RedisQueue};
+use homing_queue::{
+    redis::{Options, RedisQueue},
+    sqlite::{self, SqliteQueue},
+};
 use homing_stores::Stores;
 use secrecy::ExposeSecret;
 
-use crate::config::{Config, From, Lane, Lists};
+use crate::config::{Backend, Config, DeviceChoice, From, Lane, ListCodec, Lists, Recipients};
 
 /// The channel of this version.
 pub const XINGE: &str = "xinge";
@@ -52,10 +61,10 @@ impl Scope {
     }
 }
 
-/// The queues of the configured server.
+/// The queues of the configured server or file.
 ///
 /// # Errors
-/// The URL cannot be read.
+/// The URL cannot be read, or the file cannot be used.
 pub fn queue(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
     let redis = &config.redis;
     if redis.margin * 2 > redis.lease {
@@ -67,6 +76,17 @@ pub fn queue(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
     if !(0.1..=1.0).contains(&redis.brake) {
         bail!("redis.brake must lie between 0.1 and 1.0");
     }
+    if config.queue.backend == Backend::Sqlite {
+        let Some(path) = &config.queue.path else { bail!("queue.path is missing: the file of the backend sqlite") };
+        let options = sqlite::Options {
+            lease: redis.lease,
+            margin: redis.margin,
+            trace_entries: redis.trace_entries,
+            trace_bytes: redis.trace_bytes,
+            max_bytes: config.queue.max_bytes,
+        };
+        return Ok(Arc::new(SqliteQueue::open(path, options).context("queue.path")?));
+    }
     let options = Options {
         lease: redis.lease,
         margin: redis.margin,
@@ -74,7 +94,7 @@ pub fn queue(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
         trace_entries: redis.trace_entries,
         trace_bytes: redis.trace_bytes,
     };
-    Ok(Arc::new(RedisQueue::new(redis.url.expose_secret(), options).context("redis.url")?))
+    Ok(Arc::new(RedisQueue::new(redis.url.expose_secret(), options).map_err(|error| anyhow::anyhow!("redis.url: {error}"))?))
 }
 
 /// A family of lists.
@@ -89,9 +109,38 @@ pub fn shards(path: &str, lists: &Lists) -> anyhow::Result<Shards> {
 ///
 /// # Errors
 /// The lane has none for the channel.
-pub fn delivery(name: &str, lane: &Lane) -> anyhow::Result<Shards> {
+pub fn delivery(name: &str, lane: &Lane) -> anyhow::Result<(Shards, DeliveryCodec)> {
     let Some(lists) = lane.delivery.get(XINGE) else { bail!("lane.{name}.delivery has no `{XINGE}`") };
-    shards(&format!("lane.{name}.delivery.{XINGE}"), lists)
+    let codec = match lists.codec {
+        ListCodec::Own => DeliveryCodec::Own,
+        ListCodec::Php => DeliveryCodec::Php,
+    };
+    Ok((shards(&format!("lane.{name}.delivery.{XINGE}"), lists)?, codec))
+}
+
+/// What a lane says of users without a profile.
+fn defaults(name: &str, lane: &Lane) -> anyhow::Result<ProfileDefaults> {
+    let quiet = lane.quiet.as_ref().map(|span| (span.from.clone(), span.to.clone()));
+    let (from, to) = quiet.clone().unwrap_or_else(|| ("0".to_owned(), "0".to_owned()));
+    QuietHours::parse(&from, &to, &lane.time_zone)
+        .map_err(|error| anyhow::anyhow!("lane.{name}: quiet, time_zone: {error}"))?;
+    if lane.rules.iter().any(|rule| rule == "quiet") && lane.quiet.is_none() && lane.profile.is_none() {
+        bail!("lane.{name}.rules: the rule `quiet` needs lane.{name}.quiet or lane.{name}.profile");
+    }
+    Ok(ProfileDefaults { locale: lane.locale.clone(), zone: lane.time_zone.clone(), quiet })
+}
+
+/// What the distributors of every lane know.
+///
+/// # Errors
+/// Names the key that does not fit.
+pub fn lanes(config: &Config, stores: &Stores) -> anyhow::Result<BTreeMap<String, Arc<distributor::Lane>>> {
+    let catalogue = Arc::new(config.catalogue()?);
+    let lanes = config.lane.iter().map(|(name, lane)| {
+        let known = lane_of(name, lane, stores, Arc::clone(&catalogue))?;
+        Ok((name.clone(), Arc::new(known)))
+    });
+    lanes.collect()
 }
 
 /// All distributors of a scope.
@@ -104,47 +153,83 @@ pub fn distributors(
     scope: &Scope,
     cx: &Context,
 ) -> anyhow::Result<Vec<Box<dyn Worker>>> {
-    let catalogue = Arc::new(config.catalogue()?);
+    let lanes = lanes(config, stores)?;
     let mut workers: Vec<Box<dyn Worker>> = Vec::new();
     for (name, lane) in config.lane.iter().filter(|(name, _)| scope.has_lane(name)) {
-        let find = |key: &str, lookup: &str| {
-            stores.lookup(lookup).with_context(|| format!("lane.{name}.{key}: there is no [lookup.{lookup}]"))
-        };
-        let mut rules: Vec<Arc<dyn Rule>> = Vec::new();
-        let mut facts: Vec<Arc<dyn Lookup>> = Vec::new();
-        for rule in &lane.rules {
-            // Whether the account exists and whether it wants to be told are two rules over one lookup.
-            let lookup = find("rules", if rule == "dnd" { "account" } else { rule })?;
-            if !facts.iter().any(|known| known.name() == lookup.name()) {
-                facts.push(Arc::clone(&lookup));
-            }
-            rules.push(match rule.as_str() {
-                "account" => Arc::new(Exists::new("account", lookup.name())),
-                rule => Arc::new(Accepts::new(rule, lookup)),
-            });
-        }
-        let shared = Arc::new(distributor::Lane {
-            name: name.clone(),
-            codec: lane.codec,
-            map: map(lane),
-            catalogue: Arc::clone(&catalogue),
-            rules,
-            facts,
-            owners: lane.owners.as_deref().map(|lookup| find("owners", lookup)).transpose()?,
-            tokens: find("tokens", &lane.tokens)?,
-            delivery: delivery(name, lane)?,
-            channel: XINGE.to_owned(),
-            high_water: lane.high_water,
-            batch: lane.batch.clamp(1, 1_000),
-        });
+        let Some(known) = lanes.get(name) else { continue };
         for queue in scope.queues(&shards(&format!("lane.{name}.entry"), &lane.entry)?) {
-            workers.push(Box::new(Distributor { queue, lane: Arc::clone(&shared), cx: cx.clone() }));
+            workers.push(Box::new(Distributor { queue, lane: Arc::clone(known), cx: cx.clone() }));
         }
     }
     Ok(workers)
 }
 
-fn map(lane: &Lane) -> event::Map {
+fn lane_of(name: &str, lane: &Lane, stores: &Stores, catalogue: Arc<Catalogue>) -> anyhow::Result<distributor::Lane> {
+    let find = |key: &str, lookup: &str| {
+        stores.lookup(lookup).with_context(|| format!("lane.{name}.{key}: there is no [lookup.{lookup}]"))
+    };
+    let mut rules: Vec<Arc<dyn Rule>> = Vec::new();
+    let mut facts: Vec<Arc<dyn Lookup>> = Vec::new();
+    let profile = lane.profile.as_deref().map(|lookup| find("profile", lookup)).transpose()?;
+    let defaults = defaults(name, lane)?;
+    for rule in &lane.rules {
+        if rule == "quiet" {
+            let key = profile.as_ref().map(|lookup| lookup.name().into());
+            rules.push(Arc::new(Quiet::new(key, defaults.clone())));
+            continue;
+        }
+        // Whether the account exists and whether it wants to be told are two rules over one lookup.
+        let lookup = find("rules", if rule == "dnd" { "account" } else { rule })?;
+        if !facts.iter().any(|known| known.name() == lookup.name()) {
+            facts.push(Arc::clone(&lookup));
+        }
+        rules.push(match rule.as_str() {
+            "account" => Arc::new(Exists::new("account", lookup.name())),
+            rule => Arc::new(Accepts::new(rule, lookup)),
+        });
+    }
+    if let Some(profile) = &profile
+        && !facts.iter().any(|known| known.name() == profile.name())
+    {
+        facts.push(Arc::clone(profile));
+    }
+    let mut enumerators: HashMap<&'static str, Arc<dyn Members>> = HashMap::new();
+    for (kind, enumerator) in [("members", &lane.members), ("topic", &lane.topic), ("everyone", &lane.everyone)] {
+        let Some(enumerator) = enumerator else { continue };
+        let found = stores.members(enumerator);
+        let found = found.with_context(|| format!("lane.{name}.{kind}: there is no [members.{enumerator}]"))?;
+        enumerators.insert(kind, found);
+    }
+    let (delivery, delivery_codec) = delivery(name, lane)?;
+    Ok(distributor::Lane {
+        name: name.to_owned(),
+        codec: lane.codec,
+        map: map(lane),
+        catalogue,
+        rules,
+        facts,
+        owners: lane.owners.as_deref().map(|lookup| find("owners", lookup)).transpose()?,
+        enumerators,
+        tokens: find("tokens", &lane.tokens)?,
+        devices: match lane.devices {
+            DeviceChoice::All => distributor::Devices::All,
+            DeviceChoice::First => distributor::Devices::First,
+        },
+        profile: profile.map(|lookup| lookup.name().into()),
+        has_quiet: lane.rules.iter().any(|rule| rule == "quiet"),
+        defaults,
+        release: lane.release,
+        delivery,
+        delivery_codec,
+        page: lane.page.clamp(1, 1_000),
+        channel: XINGE.to_owned(),
+        high_water: lane.high_water,
+        batch: lane.batch.clamp(1, 1_000),
+    })
+}
+
+/// Where a lane's producers keep the fields of an event.
+pub fn map(lane: &Lane) -> event::Map {
     let default = event::Map::default();
     let given = lane.map.clone();
     event::Map {
@@ -163,7 +248,16 @@ fn map(lane: &Lane) -> event::Map {
 /// Names the account and the key that does not fit.
 pub fn channel(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Channel>> {
     let accounts = config.account.values().cloned().collect();
-    Ok(Arc::new(XingeV2::new(accounts, &config.xinge, clock)?))
+    Ok(Arc::new(Xinge::new(accounts, &config.xinge, clock)?))
+}
+
+/// The reader of delivery items that another distributor wrote.
+///
+/// # Errors
+/// The catalogue cannot be read or used.
+pub fn foreign(config: &Config) -> anyhow::Result<Foreign> {
+    let catalogue = Arc::new(config.catalogue()?);
+    Ok(Foreign { catalogue, locale: "zh".to_owned(), kind: 55, ttl: 86_400_000 })
 }
 
 /// All senders of a scope.
@@ -185,11 +279,18 @@ pub fn senders(config: &Config, stores: &Stores, scope: &Scope, cx: &Context) ->
         limits: Limits::default(),
     };
     let channel = channel(config, Arc::clone(&cx.clock))?;
+    let foreign = Arc::new(foreign(config)?);
     let mut workers: Vec<Box<dyn Worker>> = Vec::new();
     for (name, lane) in config.lane.iter().filter(|(name, _)| scope.has_lane(name)) {
-        for queue in scope.queues(&delivery(name, lane)?) {
+        let (delivery, codec) = delivery(name, lane)?;
+        if codec == DeliveryCodec::Php {
+            // Those lists are a foreign sender's.
+            continue;
+        }
+        for queue in scope.queues(&delivery) {
             workers.push(Box::new(Sender {
                 queue,
+                foreign: Some(Arc::clone(&foreign)),
                 channel: Arc::clone(&channel),
                 tokens: stores.lookup(&lane.tokens),
                 options: options.clone(),
@@ -210,30 +311,86 @@ pub fn scanners(
     only: Option<&str>,
     cx: &Context,
 ) -> anyhow::Result<Vec<Box<dyn Worker>>> {
-    let catalogue = config.catalogue()?;
-    let mut workers: Vec<Box<dyn Worker>> = Vec::new();
+    let sources = chat_sources(config, stores, only, cx)?;
+    Ok(sources.into_iter().map(|source| Box::new(source.scanner) as Box<dyn Worker>).collect())
+}
+
+/// One `[scanner.NAME]`.
+pub struct ChatFeed {
+    /// Its name.
+    pub name: String,
+    /// What it scans, and where to.
+    pub scanner: Scanner,
+}
+
+/// What the scanners of a scope scan.
+///
+/// # Errors
+/// Names the key that does not fit.
+pub fn chat_sources(
+    config: &Config,
+    stores: &Stores,
+    only: Option<&str>,
+    cx: &Context,
+) -> anyhow::Result<Vec<ChatFeed>> {
+    let mut sources = Vec::new();
     for (name, scanner) in config.scanner.iter().filter(|(name, _)| only.is_none_or(|o| o == *name)) {
-        let source = stores.source(&scanner.source);
-        let source =
-            source.with_context(|| format!("scanner.{name}.source: there is no [source.{}]", scanner.source))?;
-        let lane = config.lane.get(&scanner.lane);
-        let lane = lane.with_context(|| format!("scanner.{name}.lane: there is no [lane.{}]", scanner.lane))?;
-        let kind = event::Kind::Name(scanner.r#type.clone());
-        catalogue.find(&kind).with_context(|| format!("scanner.{name}"))?;
-        workers.push(Box::new(Scanner {
-            source_name: scanner.source.clone(),
-            seat: seat(name),
-            source,
-            entry: shards(&format!("lane.{}.entry", scanner.lane), &lane.entry)?,
-            high_water: scanner.high_water,
-            kind: scanner.r#type.clone(),
+        let scanner = Scanner {
+            feed: feed(config, stores, name)?,
             page: scanner.page.clamp(1, 1_000),
             poll: scanner.poll,
-            from_beginning: scanner.from == From::Beginning,
+            from: match scanner.from {
+                From::Newest => scanner::From::Newest,
+                From::Beginning => scanner::From::Beginning,
+                From::At(time) => scanner::From::At(time),
+            },
             cx: cx.clone(),
-        }));
+        };
+        sources.push(ChatFeed { name: name.clone(), scanner });
     }
-    Ok(workers)
+    Ok(sources)
+}
+
+/// The source and the queues of `[scanner.NAME]`.
+///
+/// # Errors
+/// Names the key that does not fit.
+pub fn feed(config: &Config, stores: &Stores, name: &str) -> anyhow::Result<Feed> {
+    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    let scanner = config.scanner.get(name).with_context(|| format!("there is no [scanner.{name}]"))?;
+    let missing = || format!("scanner.{name}.source: there is no [source.{}]", scanner.source);
+    let source = stores.source(&scanner.source).with_context(missing)?;
+    let described = config.source.get(&scanner.source).with_context(missing)?;
+    let lane = config.lane.get(&scanner.lane);
+    let lane = lane.with_context(|| format!("scanner.{name}.lane: there is no [lane.{}]", scanner.lane))?;
+    let kind = event::Kind::Name(scanner.r#type.clone());
+    config.catalogue()?.find(&kind).with_context(|| format!("scanner.{name}"))?;
+    let (recipients, needed, key) = match scanner.recipients {
+        Recipients::GroupOwner => (scanner::Recipients::GroupOwner, &described.fields.conversation, "group"),
+        Recipients::GroupMembers => (scanner::Recipients::GroupMembers, &described.fields.conversation, "group"),
+        Recipients::User => (scanner::Recipients::User, &described.fields.to, "to"),
+    };
+    if needed.is_none() {
+        bail!("scanner.{name}.recipients: [source.{}] fields has no `{key}`", scanner.source);
+    }
+    if scanner.poll.is_zero() {
+        bail!("scanner.{name}.poll: must be above 0");
+    }
+    let overlap = described.cursor.overlap;
+    if scanner.audit < overlap {
+        bail!("scanner.{name}.audit: is shorter than the overlap of [source.{}]", scanner.source);
+    }
+    Ok(Feed {
+        source_name: scanner.source.clone(),
+        seat: seat(name),
+        source,
+        entry: shards(&format!("lane.{}.entry", scanner.lane), &lane.entry)?,
+        high_water: scanner.high_water,
+        kind: scanner.r#type.clone(),
+        recipients,
+        overlap: millis(overlap),
+        audit: millis(scanner.audit),
+    })
 }
 
 /// The shard that holds a scanner's cursor.

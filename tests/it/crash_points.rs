@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, time::Duration};
 use homing_core::steps::Step;
 
 use crate::{
-    main_path::{chat_ids, chats_expected, php_expected, wait_for_cursor},
-    support::World,
+    main_path::php_expected,
+    support::{Chats, World, wait_for_cursor},
 };
 
 /// One call at a time per app and platform, so that the table can be exact; failures come back quickly.
@@ -126,9 +126,9 @@ async fn a_scanner_may_die_anywhere_and_no_chat_is_lost_or_repeated() {
     let world = World::start("[scanner.group]\npage = 100\npoll = '50ms'\n").await;
     let _daemons = [world.daemon("distributor").await, world.daemon("sender").await];
     world.insert_chats(1, 1, 3_600);
-    let before: BTreeSet<String> = chat_ids(&world).await.into_iter().map(|(id, _)| id).collect();
+    let before = Chats::stored(&world, "group").await;
     let first = world.daemon("scanner").await;
-    wait_for_cursor(&world).await;
+    wait_for_cursor(&world, "group").await;
     assert!(first.stop().await.success());
     let steps = [Step::Taken, Step::Peeked, Step::Decided, Step::Committed, Step::Releasing];
     let (mut crashes, mut inserted) = (Vec::new(), 0);
@@ -141,7 +141,7 @@ async fn a_scanner_may_die_anywhere_and_no_chat_is_lost_or_repeated() {
         world.settled(&[("group", inserted)], Duration::from_secs(60)).await;
         let simulated = world.simulated().await;
         let arrived: BTreeSet<(String, String)> = simulated.arrived.keys().cloned().collect();
-        let expected = chats_expected(&world, &before).await;
+        let expected = Chats::stored(&world, "group").await.since(&before).expected();
         assert_eq!(arrived.difference(&expected).count(), 0, "nobody else was told");
         let lost = expected.difference(&arrived).count();
         crashes.push(Crash { step, lost, repeats: simulated.repeats(), allowed: 0 });

@@ -4,8 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may panic and print figures")]
 
 mod crash_points;
+mod demo;
 mod edges;
+mod fan_out;
 mod killed_daemons;
 mod main_path;
+mod operator;
 mod running;
+mod stage_swap;
 mod support;
+mod waiting;
+mod whole;

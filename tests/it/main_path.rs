@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
-
-use crate::support::{Company, Fate, World};
+use crate::support::{Chats, Company, Fate, World, wait_for_cursor};
 
 /// User of the PHP script's event `i`.
 pub(crate) fn php_user(i: u64) -> u64 {
@@ -20,63 +17,24 @@ pub(crate) fn php_expected(range: std::ops::Range<u64>) -> BTreeSet<(String, Str
         .collect()
 }
 
-/// Waits until the scanner has noted where it begins.
-pub(crate) async fn wait_for_cursor(world: &World) {
-    let mut redis = world.redis().await;
-    for _ in 0..400 {
-        let known: bool = redis::cmd("HEXISTS")
-            .arg("{homing:scanner:group}:state")
-            .arg("put:cursor")
-            .query_async(&mut redis)
-            .await
-            .unwrap();
-        if known {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the scanner did not note where it begins");
-}
-
-/// What should arrive of the chats in the collection, but for those that were there before.
-pub(crate) async fn chats_expected(world: &World, before: &BTreeSet<String>) -> BTreeSet<(String, String)> {
-    chat_ids(world)
-        .await
-        .into_iter()
-        .filter(|(id, _)| !before.contains(id))
-        .filter(|(_, group)| Company::fate(Company::owner(*group)) == Fate::Told)
-        .map(|(id, group)| (format!("group:{id}"), Company::token(Company::owner(group))))
-        .collect()
-}
-
-/// Ids and groups of all chats.
-pub(crate) async fn chat_ids(world: &World) -> Vec<(String, u64)> {
-    let client = mongodb::Client::with_uri_str(&world.mongo_url).await.unwrap();
-    let chats = client.database(&world.mongo_database).collection::<Document>("chats");
-    let found: Vec<Document> = chats.find(doc! {}).await.unwrap().try_collect().await.unwrap();
-    let read =
-        |d: &Document| (d.get_object_id("_id").unwrap().to_hex(), d.get_str("group_id").unwrap().parse().unwrap());
-    found.iter().map(read).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_simulator_gets_exactly_what_the_rules_allow() {
     let world = World::start("").await;
     // History: the scanner begins behind it.
     world.insert_chats(20, 500, 60);
-    let before: BTreeSet<String> = chat_ids(&world).await.into_iter().map(|(id, _)| id).collect();
+    let before = Chats::stored(&world, "group").await;
     assert_eq!(before.len(), 20);
 
     let (code, text) = world.homing(&["check"]);
     assert_eq!(code, 0, "{text}");
     let daemons = [world.daemon("scanner").await, world.daemon("distributor").await, world.daemon("sender").await];
-    wait_for_cursor(&world).await;
+    wait_for_cursor(&world, "group").await;
     world.php_push("hg_message_queue", 5_000, 0);
     world.insert_chats(5_000, 500, 0);
 
     let ledger = world.settled(&[("system", 5_000), ("group", 5_000)], Duration::from_secs(120)).await;
     let mut expected = php_expected(0..5_000);
-    expected.extend(chats_expected(&world, &before).await);
+    expected.extend(Chats::stored(&world, "group").await.since(&before).expected());
     let simulated = world.simulated().await;
     let arrived: BTreeSet<(String, String)> = simulated.arrived.keys().cloned().collect();
     assert_eq!(arrived.difference(&expected).count(), 0, "nobody else was told");
@@ -147,5 +105,5 @@ async fn json_msgpack_and_php_items_say_the_same() {
     assert!(error_of(&broken[0]).contains("at byte 0"), "{}", error_of(&broken[0]));
     assert!(error_of(&broken[1]).contains("at byte"), "{}", error_of(&broken[1]));
     assert_eq!(error_of(&broken[2]), "type: 7777 is not in the catalogue of push types");
-    assert_eq!(error_of(&broken[3]), "to: expected one of user, users, group");
+    assert_eq!(error_of(&broken[3]), "to: expected one of user, users, group, topic, tokens, all");
 }

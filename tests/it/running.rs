@@ -1,27 +1,25 @@
 //! How daemons are started, watched and stopped: `scripts/homing`, systemd's notifications, a server that is not there
-//! yet, a configuration that cannot be used, and `homing demo`.
+//! yet, and a configuration that cannot be used.
 
 use std::{
-    collections::BTreeMap,
     os::unix::net::UnixDatagram,
-    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     main_path::php_expected,
-    support::{Process, World, free_port, until, variable},
+    support::{Installation, Process, World, free_port, until},
 };
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/homing");
 const HIGO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/higo.toml");
 const SENDER: &str = env!("CARGO_BIN_EXE_homing-sender");
 const DISTRIBUTOR: &str = env!("CARGO_BIN_EXE_homing-distributor");
 const SCANNER: &str = env!("CARGO_BIN_EXE_homing-scanner");
-const HOMING: &str = env!("CARGO_BIN_EXE_homing");
+/// All of them.
+const DAEMONS: [&str; 4] = ["scanner", "distributor", "sender", "intake"];
 
 /// Is the process there and not a zombie? In a container nobody may come to reap it.
 fn runs(pid: u32) -> bool {
@@ -29,86 +27,7 @@ fn runs(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// Pids of a process's children.
-fn children(pid: u32) -> Vec<u32> {
-    let parent = |stat: &str| stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok();
-    std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|p| std::fs::read_to_string(format!("/proc/{p}/stat")).is_ok_and(|stat| parent(&stat) == Some(pid)))
-        .collect()
-}
-
 // === scripts/homing ===
-
-/// An installation of `scripts/homing` in a world; its daemons are stopped with it.
-struct Installation {
-    home: PathBuf,
-    config: PathBuf,
-}
-
-impl Installation {
-    /// An operator's copy of config/higo.toml, with this world's servers.
-    fn new(world: &World) -> Self {
-        let home = world.dir.path().join("home");
-        std::fs::create_dir_all(home.join("config")).unwrap();
-        let mut text = std::fs::read_to_string(HIGO).unwrap();
-        for (from, to) in [
-            ("redis://127.0.0.1:6379/0", world.redis_url.as_str()),
-            ("mysql://homing@127.0.0.1:3306/higo", &world.mysql_url),
-            ("mongodb://127.0.0.1:27017/im", &world.mongo_url),
-        ] {
-            assert!(text.contains(from), "{from}");
-            text = text.replace(from, to);
-        }
-        for account in ["android_higo", "ios_higo", "android_higirl", "ios_higirl"] {
-            let from = format!("secret_file = \"secrets/{account}\"");
-            assert!(text.contains(&from), "{from}");
-            let url = &world.simulator_url;
-            let to = format!("secret = 'made-up-{account}'\nbase_url = '{url}'\nsign_host = 'openapi.xg.qq.com'");
-            text = text.replace(&from, &to);
-        }
-        let config = home.join("config/mine.toml");
-        std::fs::write(&config, text).unwrap();
-        Self { home, config }
-    }
-
-    /// Runs `scripts/homing COMMAND`; answers its exit code and what it said.
-    fn run(&self, command: &str, config: &Path) -> (i32, String) {
-        let bin = Path::new(SENDER).parent().unwrap();
-        let out = Command::new(SCRIPT)
-            .args([command, "--config", config.to_str().unwrap(), "--bin-dir", bin.to_str().unwrap()])
-            .env("HOMING_HOME", &self.home)
-            .env("HOMING_NO_SYSTEMD", "1")
-            .env_remove("HOMING_READY_FILE")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-        (out.status.code().unwrap(), text)
-    }
-
-    /// The pids by their daemons' names.
-    fn pids(&self) -> BTreeMap<String, u32> {
-        let mut pids = BTreeMap::new();
-        for entry in std::fs::read_dir(self.home.join("run")).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|e| e == "pid") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let pid = text.split_whitespace().next().unwrap().parse().unwrap();
-                pids.insert(path.file_stem().unwrap().to_str().unwrap().to_owned(), pid);
-            }
-        }
-        pids
-    }
-}
-
-impl Drop for Installation {
-    fn drop(&mut self) {
-        if self.home.join("run").exists() {
-            self.run("stop", &self.config);
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_homing_starts_restarts_in_mid_flow_and_stops() {
@@ -116,18 +35,17 @@ async fn scripts_homing_starts_restarts_in_mid_flow_and_stops() {
     let world = World::start("").await;
     world.faults(json!({"latency_ms": 100})).await;
     let installation = Installation::new(&world);
-    let config = installation.config.clone();
-    let (code, text) = installation.run("status", &config);
+    let (code, text) = installation.run("status");
     assert_eq!(code, 3, "{text}");
-    let (code, text) = installation.run("start", &config);
+    let (code, text) = installation.run("start");
     assert_eq!(code, 0, "{text}");
-    let (code, text) = installation.run("status", &config);
+    let (code, text) = installation.run("status");
     assert!(code == 0 && text.lines().filter(|l| l.ends_with(", ready")).count() == 3, "{text}");
     let first = installation.pids();
     assert_eq!(first.keys().collect::<Vec<_>>(), ["homing-distributor", "homing-scanner", "homing-sender"]);
     assert!(first.values().all(|pid| runs(*pid)));
     // A second start changes nothing.
-    let (code, text) = installation.run("start", &config);
+    let (code, text) = installation.run("start");
     assert!(code == 0 && text.matches("already runs").count() == 3, "{text}");
     assert_eq!(installation.pids(), first);
 
@@ -137,7 +55,7 @@ async fn scripts_homing_starts_restarts_in_mid_flow_and_stops() {
     until("messages flow", async || arrived().await > 100).await;
     assert!(arrived().await < expected.len() as u64 / 2, "it came too late to show anything");
     let since = Instant::now();
-    let (code, text) = installation.run("restart", &config);
+    let (code, text) = installation.run("restart");
     assert_eq!(code, 0, "{text}");
     println!("restart in mid-flow took {:?}", since.elapsed());
     let second = installation.pids();
@@ -148,11 +66,11 @@ async fn scripts_homing_starts_restarts_in_mid_flow_and_stops() {
     assert_eq!(simulated.arrived.keys().cloned().collect::<std::collections::BTreeSet<_>>(), expected);
     assert_eq!(simulated.repeats(), 0, "the drain is graceful");
 
-    let (code, text) = installation.run("stop", &config);
+    let (code, text) = installation.run("stop");
     assert!(code == 0 && text.matches("stopped").count() == 3, "{text}");
     assert!(second.values().all(|pid| !runs(*pid)), "{second:?}");
     assert!(installation.pids().is_empty());
-    let (code, text) = installation.run("status", &config);
+    let (code, text) = installation.run("status");
     assert!(code == 3 && text.matches("down").count() == 3, "{text}");
     for name in ["scanner", "distributor", "sender"] {
         let log = std::fs::read_to_string(installation.home.join(format!("logs/homing-{name}.log"))).unwrap();
@@ -163,26 +81,55 @@ async fn scripts_homing_starts_restarts_in_mid_flow_and_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_homing_refuses_a_broken_configuration_with_file_and_line_and_changes_nothing() {
     let world = World::start("").await;
-    let installation = Installation::new(&world);
+    let mut installation = Installation::new(&world);
+    let sound = installation.config.clone();
     let broken = installation.home.join("config/broken.toml");
-    let good = std::fs::read_to_string(&installation.config).unwrap();
+    let good = std::fs::read_to_string(&sound).unwrap();
     let line = good.lines().count() + 2;
     std::fs::write(&broken, format!("{good}[sender]\nconcurency = 3\n")).unwrap();
-    let (code, text) = installation.run("start", &broken);
+    installation.config.clone_from(&broken);
+    let (code, text) = installation.run("start");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains(&format!("{} line {line}", broken.display())), "{text}");
     assert!(text.contains("concurency") && text.contains("nothing was changed"), "{text}");
     assert!(installation.pids().is_empty());
-    assert_eq!(installation.run("status", &broken).0, 3);
+    assert_eq!(installation.run("status").0, 3);
 
     // What runs goes on running when a restart is refused.
-    let (code, text) = installation.run("start", &installation.config);
+    installation.config = sound;
+    let (code, text) = installation.run("start");
     assert_eq!(code, 0, "{text}");
     let pids = installation.pids();
-    let (code, text) = installation.run("restart", &broken);
+    installation.config = broken;
+    let (code, text) = installation.run("restart");
     assert!(code == 1 && text.contains("line"), "{text}");
     assert_eq!(installation.pids(), pids);
     assert!(pids.values().all(|pid| runs(*pid)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_homing_starts_what_has_work_and_says_which_way_it_goes() {
+    let world = World::start("").await;
+    let installation = Installation::new(&world);
+    let text = std::fs::read_to_string(&installation.config).unwrap();
+    let mut scanners = text.lines().filter(|line| line.starts_with("[scanner."));
+    assert!(scanners.next().is_some());
+    // An installation without scanned chats: the tables go, from each header to the next.
+    let mut kept = String::new();
+    let mut dropped = false;
+    for line in text.lines() {
+        dropped = if line.starts_with('[') { line.starts_with("[scanner.") } else { dropped };
+        if !dropped {
+            kept += &format!("{line}\n");
+        }
+    }
+    std::fs::write(&installation.config, kept).unwrap();
+    let (code, text) = installation.run("start");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("by pid files in"), "{text}");
+    assert_eq!(installation.pids().keys().collect::<Vec<_>>(), ["homing-distributor", "homing-sender"]);
+    let (code, text) = installation.run("status");
+    assert!(code == 0 && !text.contains("scanner"), "{text}");
 }
 
 // === a daemon and its supervisor ===
@@ -194,15 +141,10 @@ fn heard(socket: &UnixDatagram) -> Option<String> {
     Some(String::from_utf8(buffer[..n].to_vec()).unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn systemd_hears_ready_watchdog_and_stopping() {
-    let world = World::start("").await;
-    let path = world.dir.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "400000")];
-    let mut sender = world.spawn("sender", &env).ready().await;
-    let listener = std::thread::spawn(move || {
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+/// Everything that is heard until STOPPING=1, with when it came.
+fn listen(socket: UnixDatagram) -> std::thread::JoinHandle<Vec<(Instant, String)>> {
+    std::thread::spawn(move || {
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut all: Vec<(Instant, String)> = Vec::new();
         while let Some(text) = heard(&socket) {
             all.push((Instant::now(), text));
@@ -211,21 +153,128 @@ async fn systemd_hears_ready_watchdog_and_stopping() {
             }
         }
         all
-    });
-    // The watchdog is a matter of time; nothing can be asked.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    sender.signal("TERM");
-    assert!(sender.ended().await.success());
-    let all = listener.join().unwrap();
-    let lines = |word: &str| all.iter().filter(|(_, text)| text.lines().any(|l| l == word)).collect::<Vec<_>>();
-    assert_eq!(lines("READY=1").len(), 1, "{all:?}");
-    assert_eq!(lines("STOPPING=1").len(), 1, "{all:?}");
-    let ticks: Vec<Instant> = lines("WATCHDOG=1").iter().map(|(at, _)| *at).collect();
-    assert!(ticks.len() >= 5, "{all:?}");
-    let longest = ticks.windows(2).map(|w| w[1] - w[0]).max().unwrap();
-    println!("watchdog of 400 ms: {} ticks in 1.5 s, the longest pause {longest:?}", ticks.len());
-    assert!(longest < Duration::from_millis(400), "{longest:?}");
-    assert!(all.iter().any(|(_, text)| text.lines().any(|l| l == "STATUS=ready")), "{all:?}");
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_hears_ready_watchdog_and_stopping_of_every_daemon() {
+    let world = World::start("[intake]\nlisten = '127.0.0.1:0'\nopen_on_loopback = true\n").await;
+    for name in DAEMONS {
+        let path = world.dir.path().join(format!("notify-{name}"));
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "400000")];
+        let daemon = match name {
+            "intake" => Process::start(world.dir.path(), name, env!("CARGO_BIN_EXE_homing-intake"), world.config(), &env),
+            name => world.spawn(name, &env),
+        };
+        let listener = listen(socket);
+        let mut daemon = daemon.ready().await;
+        // The watchdog is a matter of time; nothing can be asked.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        daemon.signal("TERM");
+        assert!(daemon.ended().await.success(), "{name}: {}", daemon.log());
+        let all = listener.join().unwrap();
+        let place = |word: &str| {
+            let places: Vec<usize> =
+                (0..all.len()).filter(|i| all[*i].1.lines().any(|line| line == word)).collect();
+            assert_eq!(places.len(), 1, "{name}: {word} in {all:?}");
+            places[0]
+        };
+        assert!(place("READY=1") < place("STOPPING=1"), "{name}: {all:?}");
+        let ticks: Vec<Instant> =
+            all.iter().filter(|(_, text)| text.lines().any(|l| l == "WATCHDOG=1")).map(|(at, _)| *at).collect();
+        assert!(ticks.len() >= 3, "{name}: {all:?}");
+        let longest = ticks.windows(2).map(|w| w[1] - w[0]).max().unwrap();
+        println!("{name}: watchdog of 400 ms: {} ticks, the longest pause {longest:?}", ticks.len());
+        // A hang guard: systemd would have killed it long before.
+        assert!(longest < Duration::from_secs(4), "{name}: {longest:?}");
+        assert!(all.iter().any(|(_, text)| text.lines().any(|l| l == "STATUS=ready")), "{name}: {all:?}");
+    }
+}
+
+// === homing check, and exit codes ===
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_shows_the_oldest_item_and_advises_about_redis() {
+    let world = World::start("").await;
+    let (code, text) = world.homing(&["check"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("ok      daemons: scanner distributor sender"), "{text}");
+    assert!(text.contains("warning redis: maxmemory is not set"), "{text}");
+    assert!(!text.contains("appendonly"), "{text}");
+    let mut redis = world.redis().await;
+    for (setting, value) in [("appendonly", "no"), ("maxmemory-policy", "allkeys-lru"), ("maxmemory", "100mb")] {
+        redis::cmd("CONFIG").arg("SET").arg(setting).arg(value).exec_async(&mut redis).await.unwrap();
+    }
+    let (code, text) = world.homing(&["check"]);
+    assert_eq!(code, 0, "advice is no error: {text}");
+    for words in ["appendonly is no", "maxmemory-policy is allkeys-lru", "maxmemory is 100 MiB"] {
+        assert!(text.contains(&format!("warning redis: {words}")), "{words}: {text}");
+    }
+
+    let (code, text) = world.homing(&["check", "--sniff", "hg_message_queue"]);
+    assert!(code == 0 && text.contains("It is empty"), "{text}");
+    world.php_push("hg_message_queue", 2, 0);
+    let (code, text) = world.homing(&["check", "--sniff", "hg_message_queue"]);
+    assert!(code == 0 && text.contains("2 items") && text.contains("codec    php"), "{text}");
+    assert!(text.contains("id       php-0") && text.contains("ok       it can be worked"), "{text}");
+    world.rpush("higo_group_chat_message1", &[b"a:1:{i:0".to_vec()]).await;
+    let (code, text) = world.homing(&["check", "--sniff", "higo_group_chat_message1"]);
+    assert!(code == 1 && text.contains("error") && text.contains("at byte 8"), "{text}");
+    let (code, text) = world.homing(&["check", "--sniff", "no_such_list"]);
+    assert!(code == 64 && text.contains("hg_xinge_queue"), "{text}");
+    let length: u64 = redis::cmd("LLEN").arg("hg_message_queue").query_async(&mut redis).await.unwrap();
+    assert_eq!(length, 2, "a look takes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_is_1_and_a_configuration_that_cannot_be_used_is_64() {
+    let mut world = World::start("").await;
+    world.kill_redis();
+    for command in [&["ledger"][..], &["trace", "x"], &["check"], &["check", "--sniff", "hg_message_queue"]] {
+        let (code, text) = world.homing(command);
+        assert!(code == 1 && text.contains("unavailable"), "{command:?}: {code} {text}");
+    }
+    std::fs::write(world.dir.path().join("more.toml"), "[redis]\nurl = 'nonsense'\n").unwrap();
+    for command in [&["ledger"][..], &["trace", "x"], &["check"]] {
+        let (code, text) = world.homing(command);
+        assert!(code == 64 && text.contains("redis.url"), "{command:?}: {code} {text}");
+    }
+}
+
+// === metrics of the queues ===
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_depth_and_age_of_each_list() {
+    let world = World::start("").await;
+    // Whoever is told waits for the provider.
+    world.faults(json!({"latency_ms": 60_000})).await;
+    let (distributor, sender) = (world.daemon("distributor").await, world.daemon("sender").await);
+    world.php_push("hg_message_queue", 200, 0);
+    let value = async |daemon: &Process, metric: &str, queue: &str| -> Option<f64> {
+        let (_, text) = world.get(&format!("{}/metrics", daemon.admin())).await;
+        let start = format!("{metric}{{queue=\"{queue}\",list=\"main\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok())
+    };
+    let expected = php_expected(0..200).len() as f64;
+    until("the sender's list is counted", async || {
+        value(&sender, "homing_queue_depth", "hg_xinge_queue").await == Some(expected)
+    })
+    .await;
+    until("its oldest item grows old", async || {
+        value(&sender, "homing_queue_oldest_age_seconds", "hg_xinge_queue").await.is_some_and(|age| age >= 2.0)
+    })
+    .await;
+    // What is worked has no age.
+    assert_eq!(value(&distributor, "homing_queue_depth", "hg_message_queue").await, Some(0.0));
+    assert_eq!(value(&distributor, "homing_queue_oldest_age_seconds", "hg_message_queue").await, Some(0.0));
+    // A successor counts from when it took the shard: lists carry no time.
+    sender.kill();
+    let sender = world.daemon("sender").await;
+    until("the successor counts anew", async || {
+        value(&sender, "homing_queue_oldest_age_seconds", "hg_xinge_queue").await.is_some_and(|age| age >= 1.0)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,14 +295,16 @@ async fn a_configuration_that_cannot_be_used_ends_every_daemon_with_64_and_says_
         }
     };
     // The secrets' files of config/higo.toml are not there.
-    let secrets: String = ["android_higo", "ios_higo", "android_higirl", "ios_higirl"]
-        .map(|account| format!("[account.{account}]\nsecret = 'hush-hush'\n"))
-        .concat();
+    let higo = std::fs::read_to_string(HIGO).unwrap();
+    let accounts: Vec<&str> = higo.lines().filter(|line| line.starts_with("[account.")).collect();
+    assert!(accounts.len() >= 4, "{accounts:?}");
+    let secrets: String = accounts.iter().map(|header| format!("{header}\nsecret = 'hush-hush'\n")).collect();
+    let fault = 2 * accounts.len() + 2;
     let at = |line: usize| format!("{} line {line}", path.display());
     check("", &["secrets/", "cannot read"]);
-    check(&format!("{secrets}[sender]\nconcurency = 3\n"), &[&at(10), "concurency"]);
-    check(&format!("{secrets}[redis]\nlease = '5 lightyears'\n"), &[&at(10), "redis.lease"]);
-    check(&format!("{secrets}[redis]\nurl = ["), &[&at(10)]);
+    check(&format!("{secrets}[sender]\nconcurency = 3\n"), &[&at(fault), "concurency"]);
+    check(&format!("{secrets}[redis]\nlease = '5 lightyears'\n"), &[&at(fault), "redis.lease"]);
+    check(&format!("{secrets}[redis]\nurl = ["), &[&at(fault)]);
     check(&format!("{secrets}[redis]\nlease = '5s'\n"), &["redis.margin must be at most half of redis.lease"]);
 }
 
@@ -288,63 +339,4 @@ async fn a_daemon_waits_for_its_redis_and_is_ready_when_it_comes() {
     for (_, daemon) in daemons {
         assert!(daemon.ready().await.stop().await.success());
     }
-}
-
-// === homing demo ===
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_demo_shows_a_push_arriving_and_leaves_nothing_behind() {
-    // For reqwest; the demo itself needs no world.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    let dir = tempfile::tempdir().unwrap();
-    let port = free_port().to_string();
-    let data = dir.path().join("data");
-    let args = ["demo", "--port", &port, "--data", data.to_str().unwrap()];
-    let redis = variable("HOMING_TEST_REDIS_SERVER");
-    let mut demo = Process::start(dir.path(), "demo", HOMING, args, &[("HOMING_REDIS_SERVER", &redis)]);
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let base = format!("http://127.0.0.1:{port}");
-    let get = async |path: &str| -> Option<Value> {
-        let answer = http.get(format!("{base}{path}")).send().await.ok()?;
-        if answer.status().is_success() { answer.json().await.ok() } else { None }
-    };
-    until("its API answers", async || get("/v1/ledger").await.is_some()).await;
-    let event = json!({"type": "NEW_ORDER", "to": {"users": ["1", "2", "42"]}, "data": {"order_id": "A7"}});
-    let answer = http.post(format!("{base}/v1/events")).body(event.to_string()).send().await.unwrap();
-    assert_eq!(answer.status(), 202);
-    let answer: Value = answer.json().await.unwrap();
-    let id = answer["id"].as_str().unwrap();
-    let shown = async || get("/v1/phones/42").await.unwrap().as_array().unwrap().clone();
-    until("the phone shows it", async || shown().await.iter().any(|push| push["id"] == id)).await;
-    // The event that the demo sends itself is there as well.
-    until("the phone shows both", async || shown().await.len() == 2).await;
-    for user in ["1", "2"] {
-        assert_eq!(get(&format!("/v1/phones/{user}")).await, Some(json!([])), "online, and do-not-disturb");
-    }
-    let records = async || {
-        let trace = get(&format!("/v1/events/{id}")).await.unwrap_or_default();
-        trace["records"].as_array().cloned().unwrap_or_default()
-    };
-    until("its trace is whole", async || records().await.iter().any(|r| r["fate"] == "delivered")).await;
-    let records = records().await;
-    for (fate, n) in [("expanded", 1), ("queued", 1), ("delivered", 1), ("skipped", 2)] {
-        assert_eq!(records.iter().filter(|r| r["fate"] == fate).count(), n, "{fate}: {records:#?}");
-    }
-    let ledger = get("/v1/ledger").await.unwrap();
-    assert_eq!(ledger["balanced"], true, "{ledger:#}");
-    assert_eq!(ledger["lanes"]["system"]["send"]["fates"]["delivered"], 2, "{ledger:#}");
-    let refused =
-        http.post(format!("{base}/v1/events")).body(r#"{"type":"NO_SUCH","to":{"user":1}}"#).send().await.unwrap();
-    assert_eq!(refused.status(), 400);
-    assert!(refused.text().await.unwrap().contains("NO_SUCH is not in the catalogue"));
-    assert_eq!(http.get(format!("{base}/v1/events/nothing")).send().await.unwrap().status(), 404);
-
-    let servers = children(demo.pid());
-    assert_eq!(servers.len(), 1, "its redis-server");
-    demo.signal("INT");
-    let since = Instant::now();
-    let status = demo.ended().await;
-    println!("the demo ended {:?} after SIGINT", since.elapsed());
-    assert!(status.success() && since.elapsed() < Duration::from_secs(5), "{status}: {}", demo.log());
-    assert!(servers.iter().all(|pid| !runs(*pid)), "redis-server is still there");
 }

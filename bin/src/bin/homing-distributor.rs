@@ -18,7 +18,6 @@ struct Arguments {
 fn main() -> ExitCode {
     let args = Arguments::parse();
     let scope = args.shards.scope();
-    daemon::run("homing-distributor", &args.common, &move |config, stores, cx| {
-        wiring::distributors(config, stores, &scope, cx)
-    })
+    let wire: Box<daemon::Wire> = Box::new(move |config, stores, cx| wiring::distributors(config, stores, &scope, cx));
+    daemon::run("homing-distributor", &args.common, &wire, None)
 }

@@ -19,7 +19,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let args = Arguments::parse();
     let only = args.scanner.clone();
-    daemon::run("homing-scanner", &args.common, &move |config, stores, cx| {
-        wiring::scanners(config, stores, only.as_deref(), cx)
-    })
+    let wire: Box<daemon::Wire> =
+        Box::new(move |config, stores, cx| wiring::scanners(config, stores, only.as_deref(), cx));
+    daemon::run("homing-scanner", &args.common, &wire, None)
 }

@@ -1,11 +1,24 @@
 //! `homing check`: does the configuration fit together, and is everybody there?
 
-use homing_core::clock::SystemClock;
-use homing_stores::Level;
 use std::sync::Arc;
 
+use homing_core::{
+    catalogue::Catalogue,
+    clock::SystemClock,
+    event::{Audience, Event, Kind},
+};
+use homing_queue::redis::advice;
+use homing_stores::Level;
+use secrecy::ExposeSecret as _;
+
 use super::shards;
-use crate::{config::Config, wiring};
+use crate::{
+    config::{Backend, Config, ListCodec},
+    wiring,
+};
+
+/// The type that says nothing by design: the client does nothing with it.
+const SILENT: &str = "DEFAULT";
 
 /// Checks everything that can be checked without sending a message; prints a line each. Answers whether all is well
 /// enough to start.
@@ -14,7 +27,7 @@ use crate::{config::Config, wiring};
 /// Names the key that does not fit.
 pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
     let stores = homing_stores::build(&config.stores())?;
-    config.catalogue()?;
+    let catalogue = config.catalogue()?;
     wiring::channel(config, Arc::new(SystemClock::default()))?;
     let queue = wiring::queue(config)?;
     let all = shards(config)?;
@@ -28,17 +41,29 @@ pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
         all.len(),
         config.account.len()
     );
+    // scripts/homing reads this line.
+    println!("ok      daemons: {}", daemons(config).join(" "));
+    println!("ok      push types: {}", catalogue.types().len());
+    for name in without_text(&catalogue) {
+        println!("warning push types: {name} has neither title nor body: phones show an empty message");
+    }
     if offline {
         return Ok(true);
     }
     let mut well = true;
     if let Some((_, _, first)) = all.first() {
         match queue.inspect(first).await {
-            Ok(_) => println!("ok      redis"),
+            Ok(_) => println!("ok      queue server"),
             Err(error) => {
-                println!("error   redis: {error}");
+                println!("error   queue server: {error}");
                 well = false;
             }
+        }
+    }
+    if well && config.queue.backend == Backend::Redis {
+        match advice(config.redis.url.expose_secret(), config.redis.timeout).await {
+            Ok(all) => all.iter().for_each(|one| println!("warning redis: {one}")),
+            Err(error) => println!("warning redis: its settings cannot be read: {error}"),
         }
     }
     for line in stores.check().await {
@@ -51,4 +76,61 @@ pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
         well &= line.level != Level::Error;
     }
     Ok(well)
+}
+
+/// The daemons that have work under this configuration; one without ends with 64.
+fn daemons(config: &Config) -> Vec<&'static str> {
+    let sends = |lane: &crate::config::Lane| lane.delivery.values().any(|lists| lists.codec == ListCodec::Own);
+    [
+        ("scanner", !config.scanner.is_empty()),
+        ("distributor", !config.lane.is_empty()),
+        ("sender", config.lane.values().any(sends)),
+        ("intake", config.intake.is_used()),
+    ]
+    .into_iter()
+    .filter_map(|(name, has_work)| has_work.then_some(name))
+    .collect()
+}
+
+/// Types whose messages would be empty unless each event brings words of its own.
+fn without_text(catalogue: &Catalogue) -> Vec<&str> {
+    let event = Event {
+        id: None,
+        kind: Kind::Code(0),
+        to: Audience::Everyone,
+        app: None,
+        author: None,
+        data: serde_json::Map::new(),
+        title: None,
+        body: None,
+        send_at: None,
+        expires_in: None,
+        locale: None,
+        priority: None,
+        accepted_at: None,
+    };
+    // A template that needs a field has text.
+    let empty = |kind: &&homing_core::catalogue::PushType| {
+        catalogue.compose(kind, &event, "").is_ok_and(|content| content.title.is_empty() && content.body.is_empty())
+    };
+    let silent = catalogue.types().iter().filter(empty).map(|kind| kind.name.as_str());
+    silent.filter(|name| *name != SILENT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn types_without_any_text_are_found() {
+        let catalogue = Catalogue::parse(
+            "t",
+            "[A]\ncode = 1\n[B]\ncode = 2\nbody = '{{ data.x }}'\n[C]\ncode = 3\ntitle = 'c'\n[DEFAULT]\ncode = 55",
+        )
+        .unwrap();
+        assert_eq!(without_text(&catalogue), ["A"]);
+        let compiled_in = Catalogue::parse("t", crate::config::PUSH_TYPES).unwrap();
+        assert_eq!(without_text(&compiled_in), Vec::<&str>::new());
+    }
 }

@@ -1,51 +1,17 @@
 //! `homing ledger`: what came in, what became of it, and whether the sums are right.
 
-use std::collections::BTreeMap;
+use homing_core::queue::Queue;
+use homing_intake::books;
+pub use homing_intake::books::Ledger;
 
-use homing_core::{
-    ledger::{Line, balance},
-    queue::Queue,
-};
-use serde::Serialize;
+use crate::{config::Config, intake};
 
-use super::shards;
-use crate::config::Config;
-
-/// The ledger of an installation.
-#[derive(Debug, Serialize)]
-pub struct Ledger {
-    /// Is every line of every shard balanced?
-    pub balanced: bool,
-    /// Per lane, its stages, summed over the shards.
-    pub lanes: BTreeMap<String, BTreeMap<&'static str, Line>>,
-    /// Shards with a line that does not balance.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unbalanced: Vec<String>,
-}
-
-/// Reads the ledger of every shard. Each shard's snapshot is consistent; between shards a message may be on its way.
+/// Reads the ledger of every shard.
 ///
 /// # Errors
 /// The server cannot be reached.
 pub async fn read(config: &Config, queue: &dyn Queue) -> anyhow::Result<Ledger> {
-    let mut ledger = Ledger { balanced: true, lanes: BTreeMap::new(), unbalanced: Vec::new() };
-    for (lane, role, name) in shards(config)? {
-        let snapshot = queue.inspect(&name).await?;
-        for line in balance(&snapshot, role) {
-            if !line.balanced {
-                ledger.balanced = false;
-                ledger.unbalanced.push(format!("{name}: {}", line.stage));
-            }
-            let lines = ledger.lanes.entry(lane.clone()).or_default();
-            match lines.get_mut(line.stage) {
-                Some(sum) => sum.merge(&line),
-                None => {
-                    lines.insert(line.stage, line);
-                }
-            }
-        }
-    }
-    Ok(ledger)
+    Ok(books::ledger(queue, &intake::shards(config)?).await?)
 }
 
 /// The ledger as a table for people.

@@ -4,14 +4,31 @@
 
 pub mod check;
 pub mod demo;
-mod demo_api;
+pub mod explain;
+pub mod import_ini;
 pub mod ledger;
+pub mod observe;
+pub mod resync;
+pub mod scan;
+pub mod send;
 pub mod simulate;
+pub mod sniff;
 pub mod trace;
+pub mod up;
 
-use homing_core::{ledger::Role, queue::QueueName};
+use homing_core::{
+    ledger::Role,
+    lookup::StoreDown,
+    queue::{self, QueueName},
+};
 
 use crate::{config::Config, wiring};
+
+/// The exit code of a command that failed: 64 if the configuration cannot be used, 1 if something went wrong at work, such
+/// as a server that does not answer.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.is::<queue::Error>() || cause.is::<StoreDown>()) { 1 } else { 64 }
+}
 
 /// Every shard of a configuration with its lane and role.
 ///
@@ -23,7 +40,7 @@ pub fn shards(config: &Config) -> anyhow::Result<Vec<(String, Role, QueueName)>>
         for queue in wiring::shards(&format!("lane.{name}.entry"), &lane.entry)?.all() {
             all.push((name.clone(), Role::Entry, queue));
         }
-        for queue in wiring::delivery(name, lane)?.all() {
+        for queue in wiring::delivery(name, lane)?.0.all() {
             all.push((name.clone(), Role::Delivery, queue));
         }
     }

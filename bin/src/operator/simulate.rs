@@ -10,12 +10,7 @@ use crate::config::Config;
 
 /// The apps that a configuration has accounts for.
 pub fn apps(config: &Config) -> Vec<App> {
-    let app = |account: &homing_channels::xinge::Account| App {
-        access_id: account.access_id,
-        secret: account.secret.clone(),
-        platform: account.platform,
-    };
-    config.account.values().map(app).collect()
+    config.account.values().map(App::from).collect()
 }
 
 /// Serves until SIGINT or SIGTERM. Prints the address first, so that a script can read it.

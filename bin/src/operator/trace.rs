@@ -1,38 +1,17 @@
 //! `homing trace ID`: everything that is on record about one message.
 
-use homing_core::{
-    queue::Queue,
-    record::{Fate, Record},
-};
-use serde::Serialize;
+use homing_core::{queue::Queue, record::Fate};
+use homing_intake::books;
+pub use homing_intake::books::Trace;
 
-use super::shards;
-use crate::{config::Config, wiring};
-
-/// The history of one message.
-#[derive(Debug, Serialize)]
-pub struct Trace {
-    /// Its id.
-    pub id: String,
-    /// Its records, oldest first.
-    pub records: Vec<Record>,
-}
+use crate::{config::Config, intake};
 
 /// Collects the records of `id` from every shard's trace.
 ///
 /// # Errors
 /// The server cannot be reached.
 pub async fn read(config: &Config, queue: &dyn Queue, id: &str) -> anyhow::Result<Trace> {
-    let mut records = Vec::new();
-    for name in config.scanner.keys().map(|name| wiring::seat(name)) {
-        records.extend(queue.trace(&name, id).await?);
-    }
-    for (_, _, name) in shards(config)? {
-        records.extend(queue.trace(&name, id).await?);
-    }
-    // The order of the stages within a millisecond is the order in which they were collected: the sort is stable.
-    records.sort_by_key(|r| (r.at, r.stage));
-    Ok(Trace { id: id.to_owned(), records })
+    Ok(books::trace(queue, &intake::seats(config), &intake::shards(config)?, id).await?)
 }
 
 /// The history as lines for people.

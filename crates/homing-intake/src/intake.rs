@@ -116,7 +116,9 @@ impl Intake {
         if settings.connections == 0 {
             return Err(Error::NoConnection);
         }
-        catalogue.find(&Kind::Name(settings.gorush_type.clone())).map_err(Error::GorushType)?;
+        if settings.gorush_app.is_some() || !settings.apps.is_empty() {
+            catalogue.find(&Kind::Name(settings.gorush_type.clone())).map_err(Error::GorushType)?;
+        }
         let names: Vec<&str> = lanes.iter().map(|lane| lane.name.as_str()).collect();
         Ok(Self {
             keys: Keys::new(&settings, &names)?,
@@ -146,6 +148,15 @@ impl Intake {
     pub async fn send(&self, caller: &Caller, event: Value, lane: Option<&str>) -> Result<Accepted, Refusal> {
         let events = std::iter::once(Ok(event));
         self.accept(Offer { caller, lane, key: None, batch: false, list: "events", events }).await
+    }
+
+    /// Accepts events for a caller within this process, as a post of a batch would be.
+    ///
+    /// # Errors
+    /// What a post would be answered.
+    pub async fn send_all(&self, caller: &Caller, all: Vec<Value>, lane: Option<&str>) -> Result<Accepted, Refusal> {
+        let events = all.into_iter().map(Ok);
+        self.accept(Offer { caller, lane, key: None, batch: true, list: "events", events }).await
     }
 
     /// Checks all events and then appends all. Nothing is appended if one of them is refused; behind that, the events of

@@ -40,10 +40,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
-        .max_buf_size(HEAD.max(8 << 10))
-        .max_headers(HEADERS);
+    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).max_buf_size(HEAD).max_headers(HEADERS);
     let (connections, stopping) = (Arc::new(Semaphore::new(settings.connections)), CancellationToken::new());
     let tasks = TaskTracker::new();
     let mut stop = pin!(stop);

@@ -52,3 +52,17 @@ pub(crate) fn token_removed(channel: &'static str) {
 pub(crate) fn end_to_end(seconds: f64, targets: usize) {
     histogram!("homing_e2e_latency_seconds").record_many(seconds, targets);
 }
+
+/// Behind our clock, in milliseconds.
+pub(crate) fn scanner_lag(source: &str, millis: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    gauge!("homing_scanner_lag_seconds", "source" => source.to_owned()).set(millis.max(0) as f64 / 1_000.0);
+}
+
+/// What a scanner found: `received`, `late` (of those received or unreadable), `unreadable`.
+pub(crate) fn scanned(source: &str, what: &'static str, chats: usize) {
+    if chats > 0 {
+        counter!("homing_scanner_chats_total", "source" => source.to_owned(), "what" => what)
+            .increment(chats as u64);
+    }
+}

@@ -25,6 +25,14 @@ pub enum Metric {
     CommitsTotal,
     /// Items that commits finished: `stage`.
     CommitItemsTotal,
+    /// How far a scanner's cursor is behind the clock: `source`.
+    ScannerLagSeconds,
+    /// Chats that a scanner found: `source`, `what` (`received`, `late`, `unreadable`).
+    ScannerChatsTotal,
+    /// Requests that the intake answered: `route`, `status`.
+    IntakeRequestsTotal,
+    /// Events that were offered to the intake: `lane`, `result` (`accepted`, `replayed`, `invalid`, `full`, `unavailable`).
+    IntakeEventsTotal,
 }
 
 enum Kind {
@@ -35,7 +43,7 @@ enum Kind {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::QueueDepth,
         Self::QueueOldestAgeSeconds,
         Self::PushTotal,
@@ -46,6 +54,10 @@ impl Metric {
         Self::LeaseOwned,
         Self::CommitsTotal,
         Self::CommitItemsTotal,
+        Self::ScannerLagSeconds,
+        Self::ScannerChatsTotal,
+        Self::IntakeRequestsTotal,
+        Self::IntakeEventsTotal,
     ];
 
     /// The name that Prometheus knows.
@@ -86,6 +98,18 @@ impl Metric {
             Self::LeaseOwned => ("homing_lease_owned", Gauge, "1 if this process owns the shard."),
             Self::CommitsTotal => ("homing_commits_total", Counter, "Commits of finished work."),
             Self::CommitItemsTotal => ("homing_commit_items_total", Counter, "Items finished by commits."),
+            Self::ScannerLagSeconds => (
+                "homing_scanner_lag_seconds",
+                Gauge,
+                "Age of the newest chat that was read; it also grows while nobody writes.",
+            ),
+            Self::ScannerChatsTotal => ("homing_scanner_chats_total", Counter, "Chats found; late ones behind the cursor."),
+            Self::IntakeRequestsTotal => {
+                ("homing_intake_requests_total", Counter, "Requests that the intake answered.")
+            }
+            Self::IntakeEventsTotal => {
+                ("homing_intake_events_total", Counter, "Events offered to the intake; accepted means that they stand in a queue.")
+            }
         }
     }
 }

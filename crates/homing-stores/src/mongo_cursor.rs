@@ -74,6 +74,18 @@ impl Position {
         }
         doc! { field: { "$gte": at, "$not": { "$type": "array" } }, "$or": either }
     }
+
+    /// Before every document of this time or later: nothing has a lower id than null.
+    pub(crate) fn before(millis: Millis, kind: CursorType) -> Self {
+        Self { at: kind.value(millis), id: Bson::Null }
+    }
+
+    /// The documents from a time up to this place and all of an equal order value; none of these where the place stands
+    /// [before](Self::before) them. An index alone answers this.
+    pub(crate) fn since(&self, from: Millis, kind: CursorType, field: &str) -> Document {
+        let to = if self.id == Bson::Null { "$lt" } else { "$lte" };
+        doc! { field: { "$gte": kind.value(from), to: self.at.clone() } }
+    }
 }
 
 // === impl CursorType ===
@@ -100,6 +112,28 @@ impl CursorType {
             Self::Objectid => Bson::ObjectId(ObjectId::from_bytes([0; 12])),
         };
         doc! { field: { "$gte": least, "$not": { "$type": "array" } } }
+    }
+
+    /// The least value that says this time or a later one.
+    pub(crate) fn value(self, millis: Millis) -> Bson {
+        let seconds = millis.div_euclid(1_000);
+        match self {
+            Self::StringSeconds if millis < 0 => Bson::String(String::new()),
+            Self::StringSeconds => {
+                let text = format!("{seconds}.{:03}", millis.rem_euclid(1_000));
+                Bson::String(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+            }
+            #[allow(clippy::cast_precision_loss, reason = "times of this age are exact to the millisecond")]
+            Self::Seconds => Bson::Double(millis as f64 / 1_000.0),
+            Self::Millis => Bson::Int64(millis),
+            Self::Date => Bson::DateTime(DateTime::from_millis(millis)),
+            Self::Objectid => {
+                // An ObjectId has whole seconds.
+                let up = seconds.saturating_add(i64::from(millis.rem_euclid(1_000) > 0)).clamp(0, i64::from(u32::MAX));
+                let [a, b, c, d] = u32::try_from(up).unwrap_or(u32::MAX).to_be_bytes();
+                Bson::ObjectId(ObjectId::from_bytes([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]))
+            }
+        }
     }
 
     /// The time that a value of this type says.

@@ -121,3 +121,31 @@ fn the_condition_holds_ids_of_higher_types_too() {
         }
     );
 }
+
+#[test]
+fn a_time_has_a_least_value() {
+    let at = 1_447_212_345_670;
+    assert_eq!(CursorType::StringSeconds.value(at), Bson::from("1447212345.67"));
+    assert_eq!(CursorType::StringSeconds.value(1_447_212_340_000), Bson::from("1447212340"));
+    assert_eq!(CursorType::StringSeconds.value(-1), Bson::from(""));
+    assert_eq!(CursorType::Seconds.value(at), Bson::Double(1_447_212_345.67));
+    assert_eq!(CursorType::Millis.value(at), Bson::Int64(at));
+    assert_eq!(CursorType::Date.value(at), Bson::DateTime(DateTime::from_millis(at)));
+    let oid = |text: &str| Bson::ObjectId(ObjectId::parse_str(text).unwrap());
+    assert_eq!(CursorType::Objectid.value(1_447_164_377_000), oid("5641f9d90000000000000000"));
+    assert_eq!(CursorType::Objectid.value(1_447_164_376_001), oid("5641f9d90000000000000000"));
+    assert_eq!(CursorType::Objectid.value(i64::MIN), oid("000000000000000000000000"));
+    for kind in [CursorType::StringSeconds, CursorType::Seconds, CursorType::Millis, CursorType::Date] {
+        assert_eq!(kind.millis(&kind.value(at)), Some(at), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_beginning_stands_before_all_of_its_time() {
+    let kind = CursorType::Millis;
+    let start = Position::before(5, kind);
+    assert_eq!(start.since(1, kind, "t"), doc! { "t": { "$gte": 1_i64, "$lt": 5_i64 } });
+    assert_eq!(Position::read(&start.cursor(), kind).unwrap(), start);
+    let place = Position { at: Bson::Int64(5), id: Bson::Int32(1) };
+    assert_eq!(place.since(1, kind, "t"), doc! { "t": { "$gte": 1_i64, "$lte": 5_i64 } });
+}

@@ -43,29 +43,54 @@ pub(crate) fn chat(
     cursor: &CursorConfig,
     fields: &ChatFields,
 ) -> Result<Chat, Unreadable> {
+    let created_at = cursor.kind.millis(&position.at);
     let read = || -> Result<Chat, String> {
-        let created_at = cursor.kind.millis(&position.at);
+        let id = text(document, &fields.id)?;
+        let conversation = fields.conversation.as_deref().map(|path| text(document, path)).transpose()?;
+        let to = fields.to.as_deref().map(|path| text(document, path)).transpose()?;
         Ok(Chat {
-            id: text(document, &fields.id)?,
-            conversation: text(document, &fields.conversation)?,
+            id,
+            conversation: conversation.or_else(|| to.clone()).unwrap_or_default(),
+            to,
             author: text(document, &fields.author)?,
             kind: fields.kind.as_deref().map_or(Ok(0), |path| integer(document, path))?,
+            seq: fields.seq.as_deref().map(|path| integer(document, path)).transpose()?,
             body: body(document, &fields.body)?,
             created_at: created_at.ok_or_else(|| format!("{}: {} is no time", cursor.field, position.at))?,
             cursor: position.cursor(),
         })
     };
     read().map_err(|error| Unreadable {
-        id: text(document, &fields.id).unwrap_or_else(|_| position.id.to_string()),
+        id: identity(document, position, fields),
         error,
+        created_at,
         cursor: position.cursor(),
     })
 }
 
+/// The identity of a document, whether or not it can be read as a chat.
+pub(crate) fn identity(document: &RawDocument, position: &Position, fields: &ChatFields) -> String {
+    text(document, &fields.id).unwrap_or_else(|_| position.id.to_string())
+}
+
 /// What a page has to bring along. A path inside another one comes with it; naming both is an error to MongoDB.
 pub(crate) fn projection(cursor: &CursorConfig, fields: &ChatFields) -> Document {
-    let paths = [&cursor.field, &cursor.tie, &fields.id, &fields.conversation, &fields.author, &fields.body];
-    let paths: Vec<&String> = paths.into_iter().chain(&fields.kind).collect();
+    let ChatFields { id, conversation, to, author, kind, seq, body } = fields;
+    let named = [conversation, to, kind, seq].into_iter().flatten();
+    project([&cursor.field, &cursor.tie, id, author, body].into_iter().chain(named).collect())
+}
+
+/// What the place of a document has to bring along: nothing that an index on (field, tie) does not hold.
+pub(crate) fn place(cursor: &CursorConfig, fields: &ChatFields) -> Document {
+    let paths = vec![&cursor.field, &cursor.tie, &fields.id];
+    let mut places = project(paths.clone());
+    if !paths.iter().any(|path| *path == "_id" || path.starts_with("_id.")) {
+        places.insert("_id", 0);
+    }
+    places
+}
+
+fn project(paths: Vec<&String>) -> Document {
     let inside = |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));
     let mut projection = doc! { "_id": 1 };
     for path in &paths {

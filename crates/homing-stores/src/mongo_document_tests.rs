@@ -2,18 +2,26 @@
 
 use mongodb::bson::{RawDocumentBuf, oid::ObjectId};
 use serde_json::json;
+use std::time::Duration;
 
 use super::*;
 use crate::config::CursorType;
 
 fn cursor() -> CursorConfig {
-    CursorConfig { field: "createAt".to_owned(), kind: CursorType::StringSeconds, tie: "_id".to_owned() }
+    CursorConfig {
+        field: "createAt".to_owned(),
+        kind: CursorType::StringSeconds,
+        tie: "_id".to_owned(),
+        overlap: Duration::ZERO,
+    }
 }
 
 fn fields() -> ChatFields {
     ChatFields {
         id: "_id".to_owned(),
-        conversation: "group_id".to_owned(),
+        conversation: Some("group_id".to_owned()),
+        to: None,
+        seq: None,
         author: "user.user_id".to_owned(),
         kind: Some("type".to_owned()),
         body: "data".to_owned(),
@@ -87,6 +95,31 @@ fn text_that_is_no_utf8_spoils_only_its_document() {
     let unreadable = chat(&raw, &position, &cursor(), &fields()).unwrap_err();
     assert!(unreadable.error.starts_with("data: unreadable"), "{}", unreadable.error);
     assert_eq!(unreadable.id, "5641f9d9e4b0c2a1b3d4e5f6");
+}
+
+#[test]
+fn a_private_chat_names_its_recipient() {
+    let fields = ChatFields { conversation: None, to: Some("to.user_id".into()), seq: Some("seq".into()), ..fields() };
+    let mut document = good();
+    document.insert("to", doc! { "user_id": 43_i64 });
+    document.insert("seq", 9_i64);
+    let read = |document: &Document| {
+        let raw = RawDocumentBuf::try_from(document).unwrap();
+        chat(&raw, &position(&raw, &cursor()).unwrap(), &cursor(), &fields)
+    };
+    let chat = read(&document).unwrap();
+    assert_eq!((chat.to.as_deref(), chat.conversation.as_str(), chat.seq), (Some("43"), "43", Some(9)));
+    document.remove("to");
+    let unreadable = read(&document).unwrap_err();
+    assert_eq!((unreadable.error.as_str(), unreadable.created_at), ("to.user_id: missing", Some(1_447_212_345_000)));
+}
+
+#[test]
+fn a_place_is_no_more_than_an_index_holds() {
+    assert_eq!(place(&cursor(), &fields()), doc! { "_id": 1, "createAt": 1 });
+    let other = CursorConfig { tie: "n".into(), ..cursor() };
+    assert_eq!(place(&other, &ChatFields { id: "n".into(), ..fields() }), doc! { "_id": 0, "createAt": 1, "n": 1 });
+    assert_eq!(place(&other, &fields()), doc! { "_id": 1, "createAt": 1, "n": 1 });
 }
 
 #[test]

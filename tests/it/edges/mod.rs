@@ -19,8 +19,8 @@ use redis::AsyncCommands as _;
 use serde_json::{Value, json};
 
 use crate::{
-    main_path::{chat_ids, chats_expected, php_expected, wait_for_cursor},
-    support::{Company, Fate, Process, World, free_port, until},
+    main_path::php_expected,
+    support::{Chats, Company, Fate, Process, World, free_port, until, wait_for_cursor},
 };
 
 pub(super) const ENTRY: &str = "hg_message_queue";

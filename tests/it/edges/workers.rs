@@ -114,13 +114,54 @@ async fn a_foreign_consumer_of_a_delivery_queue_is_noticed_and_shows_in_the_ledg
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn resync_after_a_foreign_consumer_makes_the_books_whole_and_work_goes_on() {
+    const N: u64 = 6_000;
+    let world = World::start("").await;
+    let distributor = world.daemon("distributor").await;
+    world.php_push(ENTRY, N, 0);
+    let expected = php_expected(0..N);
+    until("all is handed over", async || length(&world, DELIVERY).await == expected.len() as u64).await;
+    world.faults(json!({"latency_ms": 20, "jitter_ms": 60})).await;
+    let sender = world.daemon("sender").await;
+    until("it works", async || length(&world, DELIVERY).await < expected.len() as u64).await;
+    let stolen = steal(&world, DELIVERY, &sender).await;
+    let stolen: BTreeSet<String> = stolen.iter().map(|item| Notification::decode(item).unwrap().id).collect();
+    assert_eq!(world.ledger()["balanced"], false);
+    // As long as somebody holds it nobody can say how it stands.
+    let (code, text) = world.homing(&["queue", "resync", DELIVERY]);
+    assert!(code != 0 && text.contains("is held by the worker"), "{text}");
+    let (code, text) = world.homing(&["queue", "resync", "no_such_list"]);
+    assert!(code != 0 && text.contains("no_such_list is no list of this configuration"), "{text}");
+    assert!(sender.stop().await.success());
+    let (code, text) = world.homing(&["queue", "resync", DELIVERY]);
+    assert!(code == 0 && text.contains("behind Homing's back"), "{text}");
+    println!("{} items stolen; {}", stolen.len(), text.trim());
+    balanced(&world.ledger());
+
+    let sender = world.daemon("sender").await;
+    let ledger = world.settled(&[("system", N)], PATIENCE).await;
+    balanced(&ledger);
+    let simulated = world.simulated().await;
+    let arrived: Arrivals = simulated.arrived.keys().cloned().collect();
+    assert_eq!(arrived.difference(&expected).count(), 0);
+    let lost: Vec<_> = expected.difference(&arrived).filter(|(id, _)| !stolen.contains(id)).collect();
+    assert_eq!(lost, Vec::<&(String, String)>::new(), "only what was stolen may be missing");
+    // It goes on with what comes.
+    world.php_push(ENTRY, 100, N);
+    balanced(&world.settled(&[("system", N + 100)], PATIENCE).await);
+    let more = php_expected(N..N + 100);
+    assert!(world.simulated().await.arrived.keys().cloned().collect::<Arrivals>().is_superset(&more));
+    assert!(sender.stop().await.success() && distributor.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_twice_costs_nothing() {
     let mut world = World::start("").await;
     world.faults(json!({"latency_ms": 5, "jitter_ms": 10})).await;
     world.insert_chats(1, 1, 60);
     let daemons = [world.daemon("scanner").await, world.daemon("distributor").await, world.daemon("sender").await];
-    wait_for_cursor(&world).await;
-    let before: BTreeSet<String> = chat_ids(&world).await.into_iter().map(|(id, _)| id).collect();
+    wait_for_cursor(&world, "group").await;
+    let before = Chats::stored(&world, "group").await;
 
     // A producer that pushes one at a time and remembers which were acknowledged.
     let url = world.redis_url.clone();
@@ -182,7 +223,7 @@ async fn a_redis_that_is_killed_twice_costs_nothing() {
     balanced(&world.settled(&[("system", came_in), ("group", 300)], PATIENCE).await);
 
     let mut expected: Arrivals = acknowledged.into_iter().collect();
-    expected.extend(chats_expected(&world, &before).await);
+    expected.extend(Chats::stored(&world, "group").await.since(&before).expected());
     let simulated = world.simulated().await;
     let arrived: Arrivals = simulated.arrived.keys().cloned().collect();
     let lost = expected.difference(&arrived).count();

@@ -1,12 +1,20 @@
 //! A small installation of its own per test: servers, data, configuration, daemons.
 
+mod chats;
 mod company;
+mod crowd;
+mod installation;
 mod process;
+mod producer;
 mod world;
 
+pub(crate) use chats::{Chats, wait_for_cursor};
 pub(crate) use company::{Company, Fate};
+pub(crate) use crowd::Crowd;
+pub(crate) use installation::Installation;
 pub(crate) use process::{Process, free_port};
-pub(crate) use world::World;
+pub(crate) use producer::{Producer, mysql};
+pub(crate) use world::{GROUP_CHATS, PRIVATE_CHATS, World};
 
 /// A variable that `scripts/test` sets.
 pub(crate) fn variable(name: &str) -> String {

@@ -2,18 +2,20 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use super::{Company, Process, free_port, random, variable};
+use super::{Company, Process, Producer, free_port, mysql, random, variable};
 
-const HIGO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/higo.toml");
-const PRODUCERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/producers");
+pub(crate) const HIGO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/higo.toml");
+
+/// The collections of group and of private chats in `config/higo.toml`.
+pub(crate) const GROUP_CHATS: &str = "chats";
+pub(crate) const PRIVATE_CHATS: &str = "private_chats";
 
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
@@ -30,10 +32,12 @@ pub(crate) struct World {
 }
 
 /// What the simulator got.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Simulated {
     /// How often each (message id, token) arrived.
     pub(crate) arrived: BTreeMap<(String, String), u64>,
+    /// Everything as it came, oldest first, where it was asked for.
+    pub(crate) deliveries: Vec<Value>,
 }
 
 impl Simulated {
@@ -59,9 +63,9 @@ impl World {
 
         let mut overlay = format!(
             "[redis]\nurl = '{redis_url}'\n[stores.main_redis]\nurl = '{redis_url}'\n[stores.account_db]\nurl = '{mysql_url}'\n\
-             [stores.im]\nurl = '{mongo_url}'\n[scanner.group]\npoll = '100ms'\n"
+             [stores.im]\nurl = '{mongo_url}'\n[scanner.group]\npoll = '100ms'\n[scanner.private]\npoll = '100ms'\n"
         );
-        for account in ["android_higo", "ios_higo", "android_higirl", "ios_higirl"] {
+        for account in accounts() {
             // The simulator signs with its own host name, as the provider would.
             overlay += &format!(
                 "[account.{account}]\nbase_url = '{simulator_url}'\nsign_host = 'openapi.xg.qq.com'\nsecret = 'made-up-{account}'\n"
@@ -108,13 +112,19 @@ impl World {
 
     /// Starts a daemon: `scanner`, `distributor`, `sender`.
     pub(crate) fn spawn(&self, daemon: &str, env: &[(&str, &str)]) -> Process {
+        self.spawn_with(daemon, &[], env)
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn spawn_with(&self, daemon: &str, more: &[&str], env: &[(&str, &str)]) -> Process {
         let program = match daemon {
             "scanner" => env!("CARGO_BIN_EXE_homing-scanner"),
             "distributor" => env!("CARGO_BIN_EXE_homing-distributor"),
             "sender" => env!("CARGO_BIN_EXE_homing-sender"),
             other => panic!("no daemon {other}"),
         };
-        Process::start(self.dir.path(), daemon, program, self.config(), env)
+        let args = self.config().into_iter().chain(more.iter().map(|arg| (*arg).to_owned()));
+        Process::start(self.dir.path(), daemon, program, args, env)
     }
 
     pub(crate) async fn daemon(&self, daemon: &str) -> Process {
@@ -130,32 +140,26 @@ impl World {
 
     /// PHP pushes serialized events with the ids `php-FIRST`, ... into a list.
     pub(crate) fn php_push(&self, list: &str, count: u64, first: u64) {
-        let script = format!("{PRODUCERS}/rpush_events.php");
+        self.php_pushing("rpush_events.php", list, count, first).finish();
+    }
+
+    /// Starts a PHP script that pushes so many items into a list.
+    pub(crate) fn php_pushing(&self, script: &str, list: &str, count: u64, first: u64) -> Producer {
         let port = self.redis_port.to_string();
-        let args = [&script, "127.0.0.1", &port, list, &count.to_string(), &first.to_string()];
-        let out = Command::new(variable("HOMING_TEST_PHP")).args(args).output().unwrap();
-        assert!(
-            out.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&out.stdout),
-            String::from_utf8_lossy(&out.stderr)
-        );
+        Producer::php(script, &["127.0.0.1", &port, list, &count.to_string(), &first.to_string()])
     }
 
     /// Python inserts chats of groups 1 to `groups`, all with the same `createAt`: so many seconds ago.
     pub(crate) fn insert_chats(&self, count: u64, groups: u64, age: u64) {
-        let script = format!("{PRODUCERS}/insert_chats.py");
-        let python = format!("{}/bin/python", variable("HOMING_TEST_VENV"));
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-        let (count, groups, at) = (count.to_string(), groups.to_string(), (now - age).to_string());
-        let args = [&script, &self.mongo_url, &self.mongo_database, "chats", &count, &groups, "--at", &at];
-        let out = Command::new(python).args(args).output().unwrap();
-        assert!(
-            out.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&out.stdout),
-            String::from_utf8_lossy(&out.stderr)
-        );
+        self.inserting(GROUP_CHATS, count, groups, &["--at", &(now - age).to_string()]).finish();
+    }
+
+    /// Starts a Python script that inserts chats; `more` are its options.
+    pub(crate) fn inserting(&self, collection: &str, count: u64, groups: u64, more: &[&str]) -> Producer {
+        let (count, groups) = (count.to_string(), groups.to_string());
+        let args = [&self.mongo_url, &self.mongo_database, collection, &count, &groups];
+        Producer::python("insert_chats.py", &[&args, more].concat())
     }
 
     /// RPUSH by hand.
@@ -223,23 +227,36 @@ impl World {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// Everything that the simulator accepted.
+    /// What the simulator accepted: ids and tokens.
     pub(crate) async fn simulated(&self) -> Simulated {
-        let mut arrived = BTreeMap::new();
+        Simulated { deliveries: Vec::new(), ..self.deliveries().await }
+    }
+
+    /// Everything that the simulator accepted.
+    pub(crate) async fn deliveries(&self) -> Simulated {
+        let mut simulated = Simulated::default();
         let mut after = 0;
         loop {
-            let url = format!("{}/_sim/deliveries?after={after}&limit=5000", self.simulator_url);
-            let page: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
-            let deliveries = page["deliveries"].as_array().unwrap();
+            let (deliveries, last) = self.deliveries_after(after).await;
             if deliveries.is_empty() {
-                return Simulated { arrived };
+                return simulated;
             }
-            for d in deliveries {
+            for d in &deliveries {
                 let key = (d["id"].as_str().unwrap_or_default().to_owned(), d["token"].as_str().unwrap().to_owned());
-                *arrived.entry(key).or_default() += 1;
+                *simulated.arrived.entry(key).or_default() += 1;
             }
-            after = page["last"].as_u64().unwrap();
+            simulated.deliveries.extend(deliveries);
+            after = last;
         }
+    }
+
+    /// A page of what the simulator accepted, and where the next one begins.
+    pub(crate) async fn deliveries_after(&self, after: u64) -> (Vec<Value>, u64) {
+        let url = format!("{}/_sim/deliveries?after={after}&limit=5000", self.simulator_url);
+        let mut page: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        let last = page["last"].as_u64().unwrap();
+        let Value::Array(deliveries) = page["deliveries"].take() else { panic!("{page}") };
+        (deliveries, last)
     }
 
     /// The ledger as it is now.
@@ -280,30 +297,21 @@ async fn start_redis(dir: &Path, port: u16) -> Process {
     redis
 }
 
+/// The names of the accounts in `config/higo.toml`.
+pub(crate) fn accounts() -> Vec<String> {
+    let text = std::fs::read_to_string(HIGO).unwrap();
+    let names = text.lines().filter_map(|line| Some(line.strip_prefix("[account.")?.strip_suffix(']')?.to_owned()));
+    let names: Vec<String> = names.collect();
+    assert!(names.len() >= 4, "{names:?}");
+    names
+}
+
 /// A database of its own; answers its URL.
 fn fill_mysql(name: &str) -> String {
     let url = variable("HOMING_TEST_MYSQL_URL");
     let (server, _) = url.rsplit_once('/').unwrap();
     mysql(server, &format!("CREATE DATABASE {name}; USE {name};\n{}", Company::sql()));
     format!("{server}/{name}")
-}
-
-/// Runs SQL on a server (`mysql://user:password@host:port`).
-fn mysql(server: &str, sql: &str) -> String {
-    let (login, place) = server.strip_prefix("mysql://").unwrap().split_once('@').unwrap();
-    let (user, password) = login.split_once(':').unwrap();
-    let (host, port) = place.split_once(':').unwrap();
-    let mut client = Command::new("mariadb")
-        .args(["--no-defaults", "-h", host, "-P", port, "-u", user, "--protocol=tcp", "--batch", "--skip-column-names"])
-        .env("MYSQL_PWD", password)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    client.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
-    let out = client.wait_with_output().unwrap();
-    assert!(out.status.success(), "{sql}");
-    String::from_utf8(out.stdout).unwrap()
 }
 
 /// The MongoDB URL with a database of its own.

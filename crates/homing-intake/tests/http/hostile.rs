@@ -130,6 +130,9 @@ async fn slow_and_overloaded_heads_have_an_end() {
     plan.settings.body_timeout = Duration::from_millis(300);
     let rig = plan.start().await;
     assert_eq!(raw(&rig, b"POST /v1/events HTTP/1.1\r\nHost: x\r\n").await, "", "a head that never ends");
+    assert_eq!(raw(&rig, b"").await, "", "nothing at all");
+    let idle = raw(&rig, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(idle.starts_with("HTTP/1.1 200 ") && idle.ends_with("ok\n"), "answered, and closed when idle: {idle}");
     let head = format!("POST /v1/events HTTP/1.1\r\nHost: x\r\nX-API-Key: {}\r\n", crate::support::SHOP);
     let slow = raw(&rig, format!("{head}Content-Length: 100\r\n\r\n{{").as_bytes()).await;
     assert!(slow.starts_with("HTTP/1.1 408 "), "{slow}");

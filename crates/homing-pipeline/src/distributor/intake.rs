@@ -214,8 +214,9 @@ impl Read {
     }
 }
 
-/// Homing's own events are MessagePack in every lane: no JSON or PHP text begins with such a byte.
-fn codec_of(lane: Codec, body: &[u8]) -> Codec {
+/// How an item of a lane is written. Homing's own events are MessagePack in every lane: no JSON or PHP text begins with
+/// such a byte.
+pub fn codec_of(lane: Codec, body: &[u8]) -> Codec {
     match body.first() {
         Some(0x80..=0x8f | 0xde | 0xdf) => Codec::Msgpack,
         _ => lane,

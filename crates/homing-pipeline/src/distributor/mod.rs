@@ -16,6 +16,8 @@ mod draft;
 mod intake;
 mod plan;
 
+pub use intake::codec_of;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;

@@ -28,12 +28,15 @@ pub struct Foreign {
 
 impl Foreign {
     /// Is this another's item? Homing's own are MessagePack maps, which no PHP or JSON text begins like.
-    pub(super) fn is(item: &[u8]) -> bool {
+    pub fn is(item: &[u8]) -> bool {
         !matches!(item.first(), None | Some(0x80..=0x8f | 0xde | 0xdf))
     }
 
     /// The item as a notification with one target; `identity` makes an id for one that has none.
-    pub(super) fn read(
+    ///
+    /// # Errors
+    /// In words: where the bytes are no array, or which field is missing or wrong.
+    pub fn read(
         &self,
         item: &[u8],
         now: Millis,

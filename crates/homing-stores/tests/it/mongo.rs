@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use homing_core::chat::{Chat, ChatSource, Cursor, Unreadable};
+use homing_core::chat::{Chat, ChatSource, Cursor, Start, Unreadable};
+use homing_core::queue::Budget;
 use mongodb::bson::{Bson, DateTime, Decimal128, Document, RawDocumentBuf, doc, oid::ObjectId};
 use mongodb::{Client, Database};
 
@@ -54,13 +55,19 @@ pub(crate) fn chat(id: impl Into<Bson>, at: impl Into<Bson>) -> Document {
     }
 }
 
+/// A page of so many messages.
+pub(crate) fn pages(items: usize) -> Budget {
+    Budget { items, bytes: 8 << 20 }
+}
+
 /// All of a source, page by page; each page is read by a new source from the text of the cursor alone.
 async fn all(make: impl Fn() -> Arc<dyn ChatSource>, limit: usize) -> Vec<Result<Chat, Unreadable>> {
     let mut seen = Vec::new();
     let mut cursor: Option<Cursor> = None;
     loop {
-        let page = make().read(cursor.as_ref(), limit).await.unwrap_or_else(|down| panic!("{}", story(&down)));
-        assert!(page.len() <= limit);
+        let page = make().read(cursor.as_ref(), pages(limit)).await.unwrap_or_else(|down| panic!("{}", story(&down)));
+        assert!(page.chats.len() <= limit && page.more == (page.chats.len() == limit));
+        let page = page.chats;
         let Some(last) = page.last() else { return seen };
         cursor = Some(match last {
             Ok(chat) => chat.cursor.clone(),
@@ -126,9 +133,9 @@ async fn every_type_of_cursor_reads_in_its_order() {
         for limit in [1, 2, 3, 100] {
             assert_eq!(ids(&all(|| mongo.source(kind, ""), limit).await), expected, "{kind} by {limit}");
         }
-        let newest = mongo.source(kind, "").newest().await.unwrap().unwrap();
+        let newest = mongo.source(kind, "").start(Start::Newest).await.unwrap().unwrap();
         assert!(
-            mongo.source(kind, "").read(Some(&newest), 10).await.unwrap().is_empty(),
+            mongo.source(kind, "").read(Some(&newest), pages(10)).await.unwrap().chats.is_empty(),
             "nothing is behind the newest"
         );
         mongo.drop().await;
@@ -260,27 +267,27 @@ async fn the_configured_filter_holds_on_every_page() {
         format!("filter = {{ owner = {{ \"$oid\" = '{oid}' }}, \"$or\" = [{{ type = 1 }}, {{ type = 3 }}] }}");
     let seen = all(|| mongo.source("string-seconds", &by_owner), 2).await;
     assert_eq!(ids(&seen), ["1", "3", "5", "7", "9"]);
-    assert!(mongo.source("string-seconds", "filter = { type = 9 }").newest().await.unwrap().is_none());
+    assert!(mongo.source("string-seconds", "filter = { type = 9 }").start(Start::Newest).await.unwrap().is_none());
     mongo.drop().await;
 }
 
 #[tokio::test]
 async fn newest_proves_the_type_of_the_cursor() {
     let mongo = Mongo::new("newest").await;
-    assert!(mongo.source("date", "").newest().await.unwrap().is_none(), "no collection, no newest");
+    assert!(mongo.source("date", "").start(Start::Newest).await.unwrap().is_none(), "no collection, no newest");
     mongo.insert(vec![chat(1, "1447212345"), chat(3, "1447212346"), chat(2, "1447212346")]).await;
-    let newest = mongo.source("string-seconds", "").newest().await.unwrap().unwrap();
+    let newest = mongo.source("string-seconds", "").start(Start::Newest).await.unwrap().unwrap();
     assert_eq!(newest.0, r#"{"at":"1447212346","id":{"$numberInt":"3"}}"#);
     for kind in ["seconds", "millis", "date", "objectid"] {
-        let story = story(&mongo.source(kind, "").newest().await.unwrap_err());
+        let story = story(&mongo.source(kind, "").start(Start::Newest).await.unwrap_err());
         for word in ["createAt", "string", kind, "id 3"] {
             assert!(story.contains(word), "{kind}: {word} is not in {story}");
         }
-        let refused = mongo.source(kind, "").read(Some(&newest), 5).await.unwrap_err();
+        let refused = mongo.source(kind, "").read(Some(&newest), pages(5)).await.unwrap_err();
         assert!(refused.source.to_string().contains("stored cursor"), "{refused}");
     }
     let elsewhere = mongo.toml("seconds", "").replace("'createAt'", "'created_at'");
-    let story = story(&stores(&elsewhere).source("group").unwrap().newest().await.unwrap_err());
+    let story = story(&stores(&elsewhere).source("group").unwrap().start(Start::Newest).await.unwrap_err());
     assert!(story.contains("no document has the cursor field created_at"), "{story}");
     mongo.drop().await;
 }
@@ -290,11 +297,11 @@ async fn a_later_chat_is_found_behind_the_newest() {
     let mongo = Mongo::new("later").await;
     mongo.insert(vec![chat(5, "1447212345")]).await;
     let source = mongo.source("string-seconds", "");
-    let start = source.newest().await.unwrap().unwrap();
-    assert!(source.read(Some(&start), 0).await.unwrap().is_empty());
+    let start = source.start(Start::Newest).await.unwrap().unwrap();
+    assert!(source.read(Some(&start), pages(0)).await.unwrap().chats.is_empty());
     mongo.insert(vec![chat(6, "1447212345"), chat(1, "1447212346"), chat(4, "1447212345")]).await;
-    let page = source.read(Some(&start), 10).await.unwrap();
+    let page = source.read(Some(&start), pages(10)).await.unwrap().chats;
     assert_eq!(ids(&page), ["6", "1"], "4 is earlier in the order, and the scanner's overlap is for that");
-    assert_eq!(source.read(Some(&start), 1).await.unwrap().len(), 1);
+    assert_eq!(source.read(Some(&start), pages(1)).await.unwrap().chats.len(), 1);
     mongo.drop().await;
 }

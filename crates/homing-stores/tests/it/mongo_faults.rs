@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use homing_core::chat::ChatSource;
+use homing_core::chat::{ChatSource, Start};
 
-use crate::mongo::chat;
+use crate::mongo::{chat, pages};
 use crate::support::{Server, silence, stores, story};
 
 fn source(port: u16) -> Arc<dyn ChatSource> {
@@ -20,7 +20,7 @@ fn source(port: u16) -> Arc<dyn ChatSource> {
 
 async fn down(source: &dyn ChatSource) {
     let began = Instant::now();
-    let error = source.read(None, 10).await.unwrap_err();
+    let error = source.read(None, pages(10)).await.unwrap_err();
     let took = began.elapsed();
     assert!(took < Duration::from_millis(2_500), "{took:?}: {}", story(&error));
     assert_eq!(error.lookup, "group");
@@ -30,7 +30,7 @@ async fn down(source: &dyn ChatSource) {
 async fn nobody_at_the_port_is_down_in_time() {
     let source = source(1);
     down(&*source).await;
-    assert!(source.newest().await.is_err());
+    assert!(source.start(Start::Newest).await.is_err());
 }
 
 #[tokio::test]
@@ -45,17 +45,17 @@ async fn a_stopped_server_is_down_in_time_and_heals() {
     let source = source(server.port);
     let client = mongodb::Client::with_uri_str(format!("mongodb://127.0.0.1:{}/", server.port)).await.unwrap();
     client.database("im").collection("chats").insert_one(chat(1, "1447212345")).await.unwrap();
-    let first = source.newest().await.unwrap();
-    assert_eq!(source.read(None, 10).await.unwrap().len(), 1);
+    let first = source.start(Start::Newest).await.unwrap();
+    assert_eq!(source.read(None, pages(10)).await.unwrap().chats.len(), 1);
     server.signal("STOP");
     down(&*source).await;
     down(&*source).await;
     server.signal("CONT");
     let began = Instant::now();
-    while source.read(None, 10).await.is_err() {
+    while source.read(None, pages(10)).await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(15), "it does not heal");
     }
-    assert_eq!(source.newest().await.unwrap(), first);
+    assert_eq!(source.start(Start::Newest).await.unwrap(), first);
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_refused_login_is_told_without_the_password() {
         "[stores.im]\nkind = 'mongo'\nurl = '{url}'\n[source.group]\nkind = 'mongo'\nstore = 'im'\ncollection = 'chats'\n\
          cursor = {{ field = 'a', type = 'date' }}\nfields = {{ group = 'g', sender = 's', body = 'b' }}"
     );
-    let error = stores(&toml).source("group").unwrap().newest().await.unwrap_err();
+    let error = stores(&toml).source("group").unwrap().start(Start::Newest).await.unwrap_err();
     assert!(!story(&error).contains("hunter2"), "{}", story(&error));
     assert!(story(&error).contains("uthentication"), "{}", story(&error));
 }

@@ -1,0 +1,333 @@
+//! `homing explain --user 42`: every lookup with its key, its raw answer and its verdict; the devices and the credentials
+//! that a push to them would use. Nothing is sent, nothing is read from a cache.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use homing_core::{
+    clock::{Clock, Millis, SystemClock},
+    event::Kind,
+    lookup::Row,
+    notification::{Environment, Platform},
+    rules::{Decision, Ruling},
+};
+use homing_pipeline::distributor::{Devices, Lane};
+use serde::Serialize;
+
+use super::trace;
+use crate::{config::Config, wiring};
+
+/// What to explain.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// A message's id: its history, and the facts of the users it names as they are now.
+    #[arg(required_unless_present = "user")]
+    id: Option<String>,
+    /// A user.
+    #[arg(long, conflicts_with = "id")]
+    user: Option<String>,
+    /// An event type, as a number or a name: is it in the catalogue, does its lane fit.
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only devices of this app, as an event's `app` would say.
+    #[arg(long)]
+    app: Option<String>,
+    /// Only this lane; all by default.
+    #[arg(long)]
+    lane: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// Configuration file; may be given several times, the later wins.
+    #[arg(long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+}
+
+/// Runs the command; answers whether there was anything to say.
+///
+/// # Errors
+/// The configuration does not fit, the lane or type is not known, the queue server cannot be reached.
+pub async fn run(options: &Options) -> anyhow::Result<bool> {
+    let config = Config::load(&options.config)?;
+    let stores = homing_stores::build(&config.stores())?;
+    let mut lanes = wiring::lanes(&config, &stores)?;
+    if let Some(only) = &options.lane {
+        if !lanes.contains_key(only) {
+            bail!("there is no [lane.{only}]");
+        }
+        lanes.retain(|name, _| name == only);
+    }
+    let now = SystemClock::default().now();
+    let kind = options.kind.as_deref().map(kind);
+    let (history, users) = match (&options.id, &options.user) {
+        (Some(id), _) => {
+            let history = trace::read(&config, &*wiring::queue(&config)?, id).await?;
+            let users = users_of(&history.records);
+            (Some(history), users.into_iter().take(10).collect())
+        }
+        (None, user) => (None, user.iter().cloned().collect::<Vec<_>>()),
+    };
+    let mut explanations = Vec::new();
+    for lane in lanes.values() {
+        for user in &users {
+            let app = options.app.as_deref();
+            explanations.push(explain(&config, lane, user, kind.as_ref(), app, now).await?);
+        }
+    }
+    if options.json {
+        let whole = serde_json::json!({ "trace": history, "explanations": explanations });
+        println!("{}", serde_json::to_string_pretty(&whole)?);
+    } else {
+        if let Some(history) = &history {
+            print!("{}", trace::lines(history));
+            if !explanations.is_empty() {
+                println!("\nAs of now:");
+            }
+        }
+        for explanation in &explanations {
+            print!("{}", lines(explanation));
+        }
+    }
+    Ok(history.is_none_or(|history| !history.records.is_empty()))
+}
+
+/// What one lane would do for a user.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The lane.
+    pub lane: String,
+    /// The user.
+    pub user: String,
+    /// Would a push be sent now?
+    pub told: bool,
+    /// Why, or why not, in one sentence.
+    pub verdict: String,
+    /// Every lookup that was asked.
+    pub lookups: Vec<Asked>,
+    /// Every rule in its order.
+    pub rules: Vec<Judged>,
+    /// Every device.
+    pub devices: Vec<Device>,
+}
+
+/// One lookup.
+#[derive(Debug, Serialize)]
+pub struct Asked {
+    /// `[lookup.NAME]`.
+    pub lookup: String,
+    /// `[stores.NAME]`.
+    pub store: String,
+    /// The concrete command or statement.
+    pub asked: String,
+    /// The raw answer.
+    pub raw: String,
+    /// The decoded rows; tokens shortened.
+    pub rows: Vec<Row>,
+    /// Why there is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down: Option<String>,
+}
+
+/// One rule.
+#[derive(Debug, Serialize)]
+pub struct Judged {
+    /// Its name.
+    pub rule: String,
+    /// `pass`, `skip`, `defer`, or `unknown` when its store is down.
+    pub verdict: &'static str,
+    /// Until when it defers, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Millis>,
+    /// The fact that it saw.
+    pub seen: String,
+}
+
+/// One device.
+#[derive(Debug, Serialize)]
+pub struct Device {
+    /// The end of its token.
+    pub token: String,
+    /// Its platform.
+    pub platform: String,
+    /// Its app.
+    pub app: String,
+    /// Its network.
+    pub env: String,
+    /// The credentials that serve it, or why nothing can be sent to it.
+    pub account: String,
+    /// Would it get a push now?
+    pub told: bool,
+}
+
+/// Asks every lookup of a lane about a user and applies its rules, as they are now. `kind` is checked against the
+/// catalogue, `app` restricts the devices as an event's own would.
+///
+/// # Errors
+/// The type is not in the catalogue.
+pub async fn explain(
+    config: &Config,
+    lane: &Lane,
+    user: &str,
+    kind: Option<&Kind>,
+    app: Option<&str>,
+    now: Millis,
+) -> anyhow::Result<Explanation> {
+    if let Some(kind) = kind {
+        lane.catalogue.find(kind)?;
+    }
+    let mut lookups = Vec::new();
+    let mut facts: Vec<(String, Option<Vec<Row>>)> = Vec::new();
+    for lookup in lane.facts.iter().chain([&lane.tokens]) {
+        let name = lookup.name().to_owned();
+        match lookup.explain(user).await {
+            Ok(found) => {
+                let rows = found.rows.iter().map(shortened).collect();
+                let (store, asked, raw) = (found.store, found.asked, found.raw);
+                lookups.push(Asked { lookup: name.clone(), store, asked, raw, rows, down: None });
+                facts.push((name, Some(found.rows)));
+            }
+            Err(down) => {
+                let (store, asked, raw, why) = (String::new(), String::new(), String::new(), Some(chain(&down)));
+                lookups.push(Asked { lookup: name.clone(), store, asked, raw, rows: Vec::new(), down: why });
+                facts.push((name, None));
+            }
+        }
+    }
+    let rows_of = |name: &str| facts.iter().find(|(known, _)| known == name).and_then(|(_, rows)| rows.as_deref());
+    let rules: Vec<Judged> = lane
+        .rules
+        .iter()
+        .map(|rule| {
+            let rows = match rule.lookup() {
+                None => Some(&[][..]),
+                Some(lookup) => rows_of(lookup),
+            };
+            let Some(rows) = rows else {
+                let seen = "its store is down: the lane waits".to_owned();
+                return Judged { rule: rule.name().to_owned(), verdict: "unknown", until: None, seen };
+            };
+            let Ruling { decision, seen } = rule.judge(rows, now);
+            let (verdict, until) = match decision {
+                Decision::Pass => ("pass", None),
+                Decision::Skip => ("skip", None),
+                Decision::Defer(until) => ("defer", Some(until)),
+            };
+            Judged { rule: rule.name().to_owned(), verdict, until, seen }
+        })
+        .collect();
+    let mut devices: Vec<Device> =
+        rows_of(lane.tokens.name()).unwrap_or_default().iter().map(|row| device(config, row, app)).collect();
+    if lane.devices == Devices::First {
+        let first = devices.iter().position(|device| device.told);
+        for (i, device) in devices.iter_mut().enumerate() {
+            device.told = Some(i) == first;
+        }
+    }
+    let stopped = rules.iter().find(|r| r.verdict == "skip").or_else(|| rules.iter().find(|r| r.verdict != "pass"));
+    let told = stopped.is_none() && devices.iter().any(|d| d.told);
+    let verdict = match stopped {
+        Some(rule) => match (rule.verdict, rule.until) {
+            ("skip", _) => format!("not told: the rule {} refuses ({})", rule.rule, rule.seen),
+            ("defer", Some(until)) => {
+                let until = jiff::Timestamp::from_millisecond(until).map(|t| t.to_string()).unwrap_or_default();
+                format!("not now: the rule {} defers until {until} ({})", rule.rule, rule.seen)
+            }
+            _ => format!("waits: the rule {} cannot be asked ({})", rule.rule, rule.seen),
+        },
+        None if told => format!("told on {} device(s)", devices.iter().filter(|d| d.told).count()),
+        None if devices.is_empty() => "not told: no device is known".to_owned(),
+        None => "not told: no device fits".to_owned(),
+    };
+    if !told {
+        devices.iter_mut().for_each(|device| device.told = false);
+    }
+    Ok(Explanation { lane: lane.name.clone(), user: user.to_owned(), told, verdict, lookups, rules, devices })
+}
+
+fn device(config: &Config, row: &Row, app: Option<&str>) -> Device {
+    let get = |column: &str| row.get(column).cloned().unwrap_or_default();
+    let (own, platform) = (get("app"), Platform::parse(&get("platform")));
+    let environment = row.get("env").and_then(|env| Environment::parse(env)).unwrap_or_default();
+    let account = config.account.iter().find(|(_, account)| {
+        Some(account.platform) == platform && account.app == own && account.environment == environment
+    });
+    let fits = app.is_none_or(|app| app == own) && platform.is_some() && !get("token").is_empty() && !own.is_empty();
+    let account = match account {
+        _ if app.is_some_and(|app| app != own) => "not of the app that is meant".to_owned(),
+        _ if platform.is_none() => format!("`{}` is no platform that is known", get("platform")),
+        Some((name, _)) => format!("[account.{name}]"),
+        None => format!("no [account] for app {own}, {}, {}", get("platform"), environment.name()),
+    };
+    let platform = platform.map_or_else(|| get("platform"), |p| p.name().to_owned());
+    Device { token: tail(&get("token")), platform, app: own, env: environment.name().to_owned(), account, told: fits }
+}
+
+fn shortened(row: &Row) -> Row {
+    let short = |(column, value): (&String, &String)| {
+        (column.clone(), if column.contains("token") { tail(value) } else { value.clone() })
+    };
+    row.iter().map(short).collect()
+}
+
+fn tail(token: &str) -> String {
+    let from = token.char_indices().rev().nth(3).map_or(0, |(i, _)| i);
+    format!("..{}", token.get(from..).unwrap_or_default())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// For people.
+pub fn lines(explanation: &Explanation) -> String {
+    let Explanation { lane, user, verdict, lookups, rules, devices, .. } = explanation;
+    let mut text = format!("user {user} in lane {lane}: {verdict}\n");
+    for asked in lookups {
+        text += &format!("  lookup {} ({}): {}\n", asked.lookup, asked.store, asked.asked);
+        match &asked.down {
+            Some(why) => text += &format!("    no answer: {why}\n"),
+            None => text += &format!("    raw     {}\n    decoded {}\n", asked.raw, decoded(&asked.rows)),
+        }
+    }
+    for rule in rules {
+        text += &format!("  rule {:<8} {:<7} {}\n", rule.rule, rule.verdict, rule.seen);
+    }
+    for device in devices {
+        let Device { token, platform, app, env, account, told } = device;
+        text += &format!("  device {token} {platform} {app} {env}: {account}{}\n", if *told { ", told" } else { "" });
+    }
+    text
+}
+
+fn decoded(rows: &[Row]) -> String {
+    let row = |row: &Row| row.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ");
+    if rows.is_empty() { "nothing".to_owned() } else { rows.iter().map(row).collect::<Vec<_>>().join(" | ") }
+}
+
+/// A type as it is given on a command line: a number or a name.
+pub fn kind(text: &str) -> Kind {
+    text.parse().map_or_else(|_| Kind::Name(text.to_owned()), Kind::Code)
+}
+
+/// The users that a trace names, each once: those whose facts are worth showing beside it.
+pub fn users_of(trace: &[homing_core::record::Record]) -> Vec<String> {
+    let mut users: Vec<String> = Vec::new();
+    for target in trace.iter().filter_map(|record| record.target.as_deref()) {
+        let user = target.split('/').next().unwrap_or(target);
+        // A record that stands for many has words in this place.
+        if !user.is_empty() && !user.contains(' ') && !users.iter().any(|known| known == user) {
+            users.push(user.to_owned());
+        }
+    }
+    users
+}
