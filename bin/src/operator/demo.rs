@@ -141,9 +141,9 @@ impl Show {
             sleep(Duration::from_millis(5)).await;
         }
         say(&format!(
-            "\nHoming demo: http://{}  (ready after {:?}; Ctrl-C ends it)\n",
+            "\nHoming demo: http://{}  (ready after {} ms; Ctrl-C ends it)\n",
             self.address,
-            self.began.elapsed()
+            self.began.elapsed().as_millis()
         ));
         let event = json!({"type": "GOODS_SENT", "to": {"user": "42"}, "data": {"order_id": "A1001"}});
         say(&format!("Sending {event}"));
@@ -170,7 +170,11 @@ impl Show {
         while sent.elapsed() < Duration::from_secs(5) {
             let shown = self.demo.phones.of("42").await.unwrap_or_default();
             if let Some(push) = shown.iter().find(|push| push.is(id)) {
-                say(&format!("The phone of user 42 shows after {:?}: {}\n\nIts trace:", sent.elapsed(), push.text()));
+                say(&format!(
+                    "The phone of user 42 shows after {} ms: {}\n\nIts trace:",
+                    sent.elapsed().as_millis(),
+                    push.text()
+                ));
                 break;
             }
             sleep(Duration::from_millis(5)).await;
