@@ -1,4 +1,5 @@
-//! `homing up`: every worker of an installation in one process; with `--observe` none of them, only a look.
+//! `homing up`: every worker of an installation, and its intake, in one process; with `--observe` none of them, only a
+//! look.
 
 use std::process::ExitCode;
 
@@ -6,6 +7,7 @@ use clap::Args;
 
 use crate::{
     daemon::{self, Common, Extra},
+    intake,
     operator::observe,
     wiring::{self, Scope},
 };
@@ -38,7 +40,19 @@ pub fn run(options: &Options) -> ExitCode {
         let mut workers = wiring::distributors(config, stores, &all, cx)?;
         workers.extend(wiring::senders(config, stores, &all, cx)?);
         workers.extend(wiring::scanners(config, stores, None, cx)?);
+        if config.intake.is_used() {
+            intake::check(config, cx)?;
+        }
         Ok(workers)
     });
-    daemon::run("homing", &options.common, &wire, None)
+    let listen: Box<Extra> = Box::new(|config, _, cx| {
+        Box::pin(async move {
+            if config.intake.is_used() {
+                return intake::serve(&config, &cx).await;
+            }
+            cx.stop.cancelled().await;
+            Ok(())
+        })
+    });
+    daemon::run("homing", &options.common, &wire, Some(listen))
 }
