@@ -89,7 +89,7 @@ async fn thirty_kills_over_fifty_thousand_events_lose_nothing() {
     const EVENTS: u64 = 40_000;
     const CHATS: u64 = 5_000;
     let world = World::start("").await;
-    world.faults(json!({"latency_ms": 10, "jitter_ms": 10})).await;
+    world.faults(json!({"latency_ms": 80, "jitter_ms": 60})).await;
     for collection in [GROUP_CHATS, PRIVATE_CHATS] {
         let more = if collection == PRIVATE_CHATS { &["--late", "--private"][..] } else { &["--late"] };
         world.inserting(collection, 10, 10, more).finish();
@@ -114,7 +114,7 @@ async fn thirty_kills_over_fifty_thousand_events_lose_nothing() {
     let began = Instant::now();
     let mut producers = vec![world.php_pushing("rpush_events.php", "hg_message_queue", EVENTS, 0)];
     let (mut kills, mut watch) = (BTreeMap::<&str, u64>::new(), Watch::default());
-    let mut per_kill: Vec<u64> = Vec::new();
+    let mut per_kill: Vec<(&str, u64)> = Vec::new();
     let mut random = 88_172_645_463_325_252_u64;
     for kill in 0..30 {
         random ^= random << 13;
@@ -123,18 +123,18 @@ async fn thirty_kills_over_fifty_thousand_events_lose_nothing() {
         tokio::time::sleep(Duration::from_millis(50 + random % 300)).await;
         if kill == 3 {
             // Chats come while daemons die: their cursor must move with them or not at all.
-            let slowly = ["--late", "--page", "250", "--pause", "100"];
+            let slowly = ["--late", "--page", "50", "--pause", "50"];
             producers.push(world.inserting(GROUP_CHATS, CHATS, 500, &slowly));
             producers.push(world.inserting(PRIVATE_CHATS, CHATS, 1, &[&slowly[..], &["--private"]].concat()));
         }
-        // Senders as often as the others together: they alone may repeat.
-        let among = if random >> 60 & 1 == 0 { 0..4 } else { 4..7 };
-        let victim = among.start + usize::try_from(random >> 33).unwrap() % among.len();
+        // Senders more often than the others together: they alone may repeat.
+        let victims = [0, 1, 2, 3, 4, 4, 4, 5, 6];
+        let victim = victims[usize::try_from(random >> 33).unwrap() % victims.len()];
         let (daemon, lane) = seats[victim];
         daemons[victim].take().unwrap().kill();
         *kills.entry(daemon).or_default() += 1;
         if let Some(lane) = lane {
-            per_kill.push(watch.killed(&world, lane).await);
+            per_kill.push((lane, watch.killed(&world, lane).await));
         }
         daemons[victim] = Some(employ(&world, seats[victim]));
     }
@@ -158,8 +158,8 @@ async fn thirty_kills_over_fifty_thousand_events_lose_nothing() {
     let uninvited = arrived.difference(&expected).count();
     let unsettled: u64 = watch.unsettled.values().sum();
     println!(
-        "kills {kills:?} over {} events in {:?}: told {}, lost {lost}, repeats {}; per kill of a sender {per_kill:?}, \
-         together {unsettled}, each at most {BOUND} a shard",
+        "kills {kills:?} over {} events in {:?}: told {}, lost {lost}, repeats {}; under way or not yet in a \
+         checkpoint when a sender was killed {per_kill:?}, together {unsettled}, each at most {BOUND} a shard",
         EVENTS + 2 * CHATS,
         began.elapsed(),
         expected.len(),
@@ -169,7 +169,8 @@ async fn thirty_kills_over_fifty_thousand_events_lose_nothing() {
     assert_eq!(uninvited, 0);
     assert_eq!(kills.values().sum::<u64>(), 30);
     assert_eq!(simulated.repeats(), unsettled, "repeats follow from kills of senders and from nothing else");
-    assert!(per_kill.iter().all(|n| *n <= BOUND), "{per_kill:?}");
+    let shards = |lane| LANES.iter().find(|(name, ..)| *name == lane).unwrap().3;
+    assert!(per_kill.iter().all(|(lane, n)| *n <= BOUND * shards(*lane)), "{per_kill:?}");
 }
 
 /// A worker that is stopped past its lease and continued finds it gone and commits nothing.
@@ -218,7 +219,7 @@ async fn overslept(daemon: &str, events: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_stopped_past_its_lease_commits_nothing() {
-    overslept("sender", 3_000).await;
+    overslept("sender", 8_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
