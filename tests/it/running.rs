@@ -164,7 +164,9 @@ async fn systemd_hears_ready_watchdog_and_stopping_of_every_daemon() {
         let socket = UnixDatagram::bind(&path).unwrap();
         let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "400000")];
         let daemon = match name {
-            "intake" => Process::start(world.dir.path(), name, env!("CARGO_BIN_EXE_homing-intake"), world.config(), &env),
+            "intake" => {
+                Process::start(world.dir.path(), name, env!("CARGO_BIN_EXE_homing-intake"), world.config(), &env)
+            }
             name => world.spawn(name, &env),
         };
         let listener = listen(socket);
@@ -175,8 +177,7 @@ async fn systemd_hears_ready_watchdog_and_stopping_of_every_daemon() {
         assert!(daemon.ended().await.success(), "{name}: {}", daemon.log());
         let all = listener.join().unwrap();
         let place = |word: &str| {
-            let places: Vec<usize> =
-                (0..all.len()).filter(|i| all[*i].1.lines().any(|line| line == word)).collect();
+            let places: Vec<usize> = (0..all.len()).filter(|i| all[*i].1.lines().any(|line| line == word)).collect();
             assert_eq!(places.len(), 1, "{name}: {word} in {all:?}");
             places[0]
         };

@@ -68,7 +68,9 @@ impl Sight {
         let codec = codec_of(lane, item);
         let detected = item.first().copied().and_then(codec_of_byte);
         match (codec, detected) {
-            (homing_codec::Codec::Auto, Some(detected)) => sight.line("codec", &format!("{detected}, by its first byte")),
+            (homing_codec::Codec::Auto, Some(detected)) => {
+                sight.line("codec", &format!("{detected}, by its first byte"))
+            }
             (homing_codec::Codec::Auto, None) => {}
             (codec, Some(detected)) if codec != detected => {
                 sight.line("codec", &format!("{codec}, as the lane says; its first byte looks like {detected}"));
@@ -142,7 +144,8 @@ fn entry(config: &Config, name: &str, lane: &Lane, item: &[u8]) -> anyhow::Resul
     sight.line("data", &cut(&serde_json::Value::Object(event.data.clone()).to_string()));
     for (field, at) in [("send_at", event.send_at), ("accepted", event.accepted_at)] {
         if let Some(at) = at {
-            sight.line(field, &jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |t| t.to_string()));
+            sight
+                .line(field, &jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |t| t.to_string()));
         }
     }
     match catalogue.admit(name, &event).and_then(|kind| catalogue.compose(kind, &event, &lane.locale)) {
@@ -175,7 +178,8 @@ fn delivery(foreign: &Foreign, list: &QueueName, item: &[u8], now: Millis) -> Si
     match read {
         Ok(notification) => {
             sight.line("type", &notification.kind.to_string());
-            let devices: Vec<String> = notification.targets.iter().take(5).map(|target| format!("{target:?}")).collect();
+            let devices: Vec<String> =
+                notification.targets.iter().take(5).map(|target| format!("{target:?}")).collect();
             let more = if notification.targets.len() > 5 { ", ..." } else { "" };
             let place = format!("{}/{}", notification.app, notification.platform.name());
             sight.line("to", &format!("{} of {place}: {}{more}", notification.targets.len(), devices.join(", ")));

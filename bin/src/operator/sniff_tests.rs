@@ -48,7 +48,10 @@ fn without_the_map_it_says_what_is_missing_and_what_there_is() {
     assert!(!well);
     has(
         &text,
-        &["error    type: is missing", "         its fields: msg.text, msg.to_id, push_type; [lane.system.map] says which are meant"],
+        &[
+            "error    type: is missing",
+            "         its fields: msg.text, msg.to_id, push_type; [lane.system.map] says which are meant",
+        ],
     );
 }
 
@@ -69,7 +72,10 @@ fn an_error_has_its_position_and_what_stands_there() {
 fn an_unknown_type_is_refused_with_its_number() {
     let (text, well) = seen("", br#"{"id":"o-1","type":99,"to":{"user":"1"},"app":"higo"}"#);
     assert!(!well);
-    has(&text, &["type     99", "id       o-1", "app      higo", "error    type: 99 is not in the catalogue of push types"]);
+    has(
+        &text,
+        &["type     99", "id       o-1", "app      higo", "error    type: 99 is not in the catalogue of push types"],
+    );
 }
 
 #[test]

@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-/// One key of the file.
-#[derive(Debug)]
+/// One key of the file. Its `Debug` would show a secret, so it has none.
 pub(super) struct Key {
     /// `section.key`, as it is shown.
     label: String,
@@ -170,7 +169,10 @@ impl Found {
         const ID: &[&[&str]] = &[&["appid"], &["app", "id"], &["access", "id"], &["accessid"]];
         const SECRET: &[&[&str]] = &[&["skey"], &["s", "key"], &["secret", "key"], &["secretkey"], &["secret"]];
         let field = |fields: &[&[&str]]| {
-            fields.iter().find(|f| key.words.ends_with(&f.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())).map(|f| f.len())
+            fields
+                .iter()
+                .find(|f| key.words.ends_with(&f.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()))
+                .map(|f| f.len())
         };
         let (is_id, length) = match (field(ID), field(SECRET)) {
             (Some(length), _) => (true, length),
@@ -193,8 +195,8 @@ impl Found {
         };
         const PLACE: &[&str] = &["android", "ios", "iphone", "local", "test", "dev", "sandbox", "xinge", "xg", "push"];
         const SECTION: &[&str] = &[
-            "android", "ios", "iphone", "local", "test", "dev", "sandbox", "xinge", "xg", "push", "config", "conf", "app",
-            "account", "common", "main", "default", "base",
+            "android", "ios", "iphone", "local", "test", "dev", "sandbox", "xinge", "xg", "push", "config", "conf",
+            "app", "account", "common", "main", "default", "base",
         ];
         let app = match rest(own, PLACE) {
             app if app.is_empty() => rest(&key.section, SECTION),
@@ -264,12 +266,14 @@ impl Found {
             return Some(Err(REFERS.to_owned()));
         }
         let value = words(&key.value);
-        let lane = if lane(key.all().chain(value.iter().map(String::as_str))) == "private" { "private" } else { "group" };
+        let lane =
+            if lane(key.all().chain(value.iter().map(String::as_str))) == "private" { "private" } else { "group" };
         Some(twice(self.collections.insert(lane, key.value.clone()).is_some()))
     }
 
     fn list(&mut self, key: &Key) -> Option<Result<(), String>> {
-        const OF_A_KEY: &[&str] = &["queue", "queues", "list", "key", "name", "mq", "message", "msg", "chat", "xg", "xinge"];
+        const OF_A_KEY: &[&str] =
+            &["queue", "queues", "list", "key", "name", "mq", "message", "msg", "chat", "xg", "xinge"];
         const OF_A_VALUE: &[&str] = &["queue", "message", "msg", "chat", "xg", "xinge"];
         let value = words(&key.value);
         let fits = key.words.iter().any(|word| OF_A_KEY.contains(&word.as_str()))
@@ -283,7 +287,8 @@ impl Found {
             return Some(Err(REFERS.to_owned()));
         }
         let all = || key.words.iter().chain(&value).map(String::as_str);
-        let stage = if all().any(|word| ["xg", "xinge", "send"].contains(&word)) { Stage::Delivery } else { Stage::Entry };
+        let stage =
+            if all().any(|word| ["xg", "xinge", "send"].contains(&word)) { Stage::Delivery } else { Stage::Entry };
         let lane = lane(all());
         let before = self.lists.insert((lane, stage), key.value.clone());
         Some(twice(before.is_some_and(|before| before != key.value)))
@@ -315,7 +320,8 @@ impl Found {
         if key.refers() {
             return Some(Err(REFERS.to_owned()));
         }
-        const NOISE: &[&str] = &["config", "conf", "common", "main", "default", "base", "server", "db", "database", "higo"];
+        const NOISE: &[&str] =
+            &["config", "conf", "common", "main", "default", "base", "server", "db", "database", "higo"];
         let which: Vec<&str> = key
             .all()
             .rev()

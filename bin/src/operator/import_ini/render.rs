@@ -23,7 +23,8 @@ pub(super) fn render(name: &str, mut found: Found) -> Imported {
     }
     let head = [
         format!("# Made by `homing import-ini` from {name} on the pattern of config/higo.toml."),
-        "# The names in [lookup.*] and [source.*] are guesses all the same: correct them, then run `homing check`.".into(),
+        "# The names in [lookup.*] and [source.*] are guesses all the same: correct them, then run `homing check`."
+            .into(),
     ];
     let mut lines: Vec<String> = head.into();
     if !remarks.is_empty() {
@@ -180,12 +181,7 @@ fn template(name: &str, is_numbered: bool) -> String {
 
 // === accounts ===
 
-fn accounts(
-    text: &mut Text,
-    found: &mut Found,
-    secrets: &mut Vec<(String, SecretString)>,
-    remarks: &mut Vec<String>,
-) {
+fn accounts(text: &mut Text, found: &mut Found, secrets: &mut Vec<(String, SecretString)>, remarks: &mut Vec<String>) {
     // The pattern's are nobody's.
     text.remove("[account.");
     for (name, account) in std::mem::take(&mut found.accounts) {

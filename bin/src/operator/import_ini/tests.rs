@@ -139,10 +139,15 @@ fn pythons_reader_is_followed() {
 #[test]
 fn what_cannot_be_is_said() {
     let error = |text: &str| import("x.ini", text.as_bytes()).unwrap_err().to_string();
-    assert_eq!(error("[redis]\nhost = a\n[mongo\n"), "x.ini: line 3: Found opening bracket for section name but no closing bracket");
+    assert_eq!(
+        error("[redis]\nhost = a\n[mongo\n"),
+        "x.ini: line 3: Found opening bracket for section name but no closing bracket"
+    );
     assert_eq!(error("[a]\nb = c\n"), "x.ini: no key in it is understood: is it HIGO's ini file?");
     assert_eq!(error(""), "x.ini: no key in it is understood: is it HIGO's ini file?");
-    let imported = import("x.ini", b"ios_a_appid = 2100000001\nios_a_skey = x\nandroid_b_appid = abc\nandroid_b_skey = y\n").unwrap();
+    let imported =
+        import("x.ini", b"ios_a_appid = 2100000001\nios_a_skey = x\nandroid_b_appid = abc\nandroid_b_skey = y\n")
+            .unwrap();
     remarked(&imported, "account ios_a: its access id 2100000001 is that of an Android app");
     remarked(&imported, "account android_b: taken for v3 by its access id; correct `flavour` if it is another's");
     remarked(&imported, "no Redis server was found: [redis] is the pattern's");
