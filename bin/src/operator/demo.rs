@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use homing_channels::simulator::{Faults, SimulatorConfig};
 use homing_codec::Value;
 use homing_intake::{Accepted, Caller, Intake};
-use homing_runtime::{Daemon, Health, Settings};
+use homing_runtime::{Daemon, GRACE, Health, Settings};
 use serde_json::json;
 use tokio::{net::TcpListener, time::sleep};
 
@@ -34,9 +34,6 @@ const SYSTEM: &str = "system";
 
 /// Deliveries that the phones remember together.
 const KEEP: usize = 10_000;
-
-/// How long a stop waits for calls under way; the simulator is in the same process.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Arguments of `homing demo`.
 #[derive(clap::Args, Clone, Debug)]
