@@ -114,7 +114,7 @@ async fn scripts_homing_starts_what_has_work_and_says_which_way_it_goes() {
     let text = std::fs::read_to_string(&installation.config).unwrap();
     let mut scanners = text.lines().filter(|line| line.starts_with("[scanner."));
     assert!(scanners.next().is_some());
-    // An installation without scanned chats: the tables go, from each header to the next.
+    // An installation without scanned chats (the tables go, from each header to the next) and with events over HTTP.
     let mut kept = String::new();
     let mut dropped = false;
     for line in text.lines() {
@@ -123,11 +123,12 @@ async fn scripts_homing_starts_what_has_work_and_says_which_way_it_goes() {
             kept += &format!("{line}\n");
         }
     }
+    kept += "[intake]\nlisten = '127.0.0.1:0'\nopen_on_loopback = true\n";
     std::fs::write(&installation.config, kept).unwrap();
     let (code, text) = installation.run("start");
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("by pid files in"), "{text}");
-    assert_eq!(installation.pids().keys().collect::<Vec<_>>(), ["homing-distributor", "homing-sender"]);
+    assert_eq!(installation.pids().keys().collect::<Vec<_>>(), ["homing-distributor", "homing-intake", "homing-sender"]);
     let (code, text) = installation.run("status");
     assert!(code == 0 && !text.contains("scanner"), "{text}");
 }
