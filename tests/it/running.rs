@@ -128,7 +128,10 @@ async fn scripts_homing_starts_what_has_work_and_says_which_way_it_goes() {
     let (code, text) = installation.run("start");
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("by pid files in"), "{text}");
-    assert_eq!(installation.pids().keys().collect::<Vec<_>>(), ["homing-distributor", "homing-intake", "homing-sender"]);
+    assert_eq!(
+        installation.pids().keys().collect::<Vec<_>>(),
+        ["homing-distributor", "homing-intake", "homing-sender"]
+    );
     let (code, text) = installation.run("status");
     assert!(code == 0 && !text.contains("scanner"), "{text}");
 }
