@@ -44,11 +44,9 @@ pub(super) fn plan<'a>(lane: &'a Lane, batch: &'a Batch, marks: &[Mark], draft: 
     let mut ids = HashSet::new();
     for (i, entry) in batch.entries.iter().enumerate() {
         let mark = marks.get(i).copied().unwrap_or_default();
-        if entry.has_own_id() {
-            if mark.seen || !ids.insert(entry.id.as_str()) {
-                draft.event_ends(entry, Fate::Skipped { rule: "duplicate".to_owned() }, Some("its id was seen before"));
-                continue;
-            }
+        if entry.has_own_id() && (mark.seen || !ids.insert(entry.id.as_str())) {
+            draft.event_ends(entry, Fate::Skipped { rule: "duplicate".to_owned() }, Some("its id was seen before"));
+            continue;
         }
         if mark.cancelled {
             draft.event_ends(entry, Fate::Cancelled, None);
