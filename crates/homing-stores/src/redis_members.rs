@@ -41,8 +41,11 @@ pub(crate) struct RedisMembers {
     key: Template,
     max: usize,
     /// Sets that were read, by key.
-    sets: Mutex<HashMap<String, (Instant, Arc<Vec<String>>)>>,
+    sets: Mutex<HashMap<String, ReadSet>>,
 }
+
+/// When a set was read, and its members in order.
+type ReadSet = (Instant, Arc<Vec<String>>);
 
 /// A member of a sorted set.
 #[derive(Clone, Debug, PartialEq)]

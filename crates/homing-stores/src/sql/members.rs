@@ -21,6 +21,9 @@ use crate::sql::dialect::Dialect;
 use crate::sql::server::{Kind, SqlServer, Table};
 use crate::sql::text::{Fill, MembersPage, Place, Statement, plain};
 
+/// The most rows of members that are equal to one another.
+const MAX_TWINS: i64 = 20_000;
+
 /// The provider of one enumerator.
 pub(crate) struct SqlMembers {
     server: Arc<dyn SqlServer>,
@@ -96,7 +99,11 @@ impl SqlMembers {
                 if !self.is_of(asker, of).await? {
                     return Ok(Page::default());
                 }
-                self.declared(asker, twins, of, after, limit).await
+                if after.is_none() {
+                    first.forget(); // the column may have become another since the last listing
+                }
+                let whole = self.whole(first).await?;
+                self.declared(asker, twins, whole, of, after, limit).await
             }
             Pages::Raw { query, member, first } => {
                 if !self.is_of(query, of).await? {
@@ -110,9 +117,11 @@ impl SqlMembers {
     /// Do the statements fit their tables? The server reads them and runs nothing.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
         match &self.pages {
-            Pages::Declared { after, .. } => {
+            Pages::Declared { first, after, .. } => {
+                first.forget();
+                self.whole(first).await?;
                 after.forget();
-                self.whole(after).await.map(|_| ())
+                after.learned("").await.map(|_| ())
             }
             Pages::Raw { query, member, first } => {
                 query.forget();
@@ -138,35 +147,42 @@ impl SqlMembers {
         &self,
         asker: &Asker,
         twins: &Asker,
+        whole: bool,
         of: &str,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, Failure> {
-        let whole = self.whole(asker).await?;
         let begin = after.map(|after| self.begin(after, whole)).transpose()?;
         let fill =
             Fill { of, after: begin.as_ref(), limit: i64::try_from(limit).unwrap_or(i64::MAX), ..Fill::default() };
         let mut found = self.found(&asker.ask(&fill).await?, of)?;
-        let Some(last) = found.last().filter(|_| found.len() >= limit) else {
-            return Ok(Page { members: once(found), next: None });
+        let Some((last, next)) = found.last().map(|last| (last.text.clone(), last.next.clone())) else {
+            return Ok(Page::default());
         };
-        // One more than fit: then they are too many.
-        let begin = self.begin(&last.next, whole)?;
-        let fill = Fill { after: Some(&begin), limit: fill.limit.saturating_add(1), ..fill };
-        let twins = self.found(&twins.ask(&fill).await?, of)?;
+        if found.len() < limit {
+            return Ok(Page { members: once(found), next: None });
+        }
+        let begin = self.begin(&next, whole)?;
+        let twins = self.found(&twins.ask(&Fill { after: Some(&begin), limit: MAX_TWINS, ..fill }).await?, of)?;
+        let many = |what: &str| {
+            let reason = format!("{what} are equal to {last} in its collation");
+            Err(Failure::contradiction(self.store_name(), reason))
+        };
+        if i64::try_from(twins.len()) == Ok(MAX_TWINS) {
+            return many(&format!("{MAX_TWINS} rows or more"));
+        }
         let of_them: HashSet<&str> = twins.iter().map(|twin| twin.text.as_str()).collect();
         let distinct = found.iter().map(|member| member.text.as_str()).chain(of_them.iter().copied());
         let next = if distinct.collect::<HashSet<_>>().len() <= limit {
-            let next = last.next.clone();
             found.extend(twins);
             next
         } else {
-            found.retain(|member| !of_them.contains(member.text.as_str()));
-            let Some(last) = found.last() else {
-                let reason = format!("more than {limit} members are equal to one another in its collation");
-                return Err(Failure::contradiction(self.store_name(), reason));
+            let before = found.iter().rposition(|member| !of_them.contains(member.text.as_str()));
+            let Some((before, next)) = before.and_then(|at| Some((at, found.get(at)?.next.clone()))) else {
+                return many(&format!("more than {limit} members"));
             };
-            last.next.clone()
+            found.truncate(before + 1);
+            next
         };
         if after == Some(next.as_str()) {
             return Err(self.standstill(&next));
@@ -270,7 +286,6 @@ impl SqlMembers {
     /// MySQL: is the column one of whole numbers? A text that is compared with a number would be read as one.
     async fn whole(&self, asker: &Asker) -> Result<bool, Failure> {
         if asker.statement.dialect != Dialect::Mysql {
-            asker.learned("").await?;
             return Ok(false);
         }
         match asker.learned("").await?.columns.first() {

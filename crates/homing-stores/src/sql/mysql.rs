@@ -41,11 +41,12 @@ impl Driver for MySql {
         Box::pin(async move {
             if settings.read_only {
                 let done = sqlx::raw_sql("SET SESSION TRANSACTION READ ONLY").execute(&mut *connection).await;
-                match done {
-                    // Before MySQL 5.6 there are no such sessions; its user should have the right to SELECT only.
-                    Err(error) if settings.compat.is_some() && number(&error).is_some_and(|n| UNKNOWN.contains(&n)) => {
-                    }
-                    done => drop(done?),
+                // Before MySQL 5.6 there are no such sessions; its user should have the right to SELECT only.
+                let unknown = |error: &sqlx::Error| number(error).is_some_and(|number| UNKNOWN.contains(&number));
+                if let Err(error) = done
+                    && !(settings.compat.is_some() && unknown(&error))
+                {
+                    return Err(error);
                 }
             }
             // MariaDB counts in seconds, MySQL 5.7 and newer in milliseconds; older ones have no such limit.

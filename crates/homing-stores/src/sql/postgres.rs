@@ -1,7 +1,7 @@
 //! PostgreSQL.
 //!
-//! Sessions are read-only and limited in time by parameters of the connection itself (`default_transaction_read_only`,
-//! `statement_timeout`), so a pooler in between that swaps sessions has to pass them on.
+//! A session is made read-only and limited in time when it is opened (`default_transaction_read_only`,
+//! `statement_timeout`), so a pooler in between has to keep it for its client: pool_mode = session.
 
 use std::str::FromStr;
 

@@ -2,11 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod http;
 mod mongo;
 mod mongo_faults;
+mod mongo_lookups;
+mod mongo_overlap;
 mod mysql;
 mod mysql_faults;
 mod redis_faults;
+mod redis_members;
 mod redis_types;
+mod sql;
+mod sql_faults;
+mod sql_members;
 mod stores;
 mod support;
