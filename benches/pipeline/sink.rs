@@ -17,7 +17,7 @@ use tokio::{
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ndate: Sat, 01 Aug 2026 08:00:00 GMT\r\ncontent-type: application/json\r\n\
     content-length: 39\r\n\r\n{\"ret_code\":0,\"err_msg\":\"\",\"result\":\"\"}";
 const CREATED: &[u8] = b"HTTP/1.1 200 OK\r\ndate: Sat, 01 Aug 2026 08:00:00 GMT\r\ncontent-type: application/json\r\n\
-    content-length: 54\r\n\r\n{\"ret_code\":0,\"err_msg\":\"\",\"result\":{\"push_id\":\"1\"}}";
+    content-length: 52\r\n\r\n{\"ret_code\":0,\"err_msg\":\"\",\"result\":{\"push_id\":\"1\"}}";
 
 /// How the number of a message stands in a body: `"order_id":"20261121NUMBER` in JSON, form-encoded. (Not its id: an
 /// event without one gets another's.)

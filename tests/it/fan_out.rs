@@ -7,7 +7,7 @@ use std::{
 
 use mongodb::bson::{Document, doc, oid::ObjectId};
 
-use crate::support::{Chats, Crowd, Fate, GROUP_CHATS, World, until, wait_for_cursor};
+use crate::support::{Chats, Crowd, Fate, GROUP_CHATS, World, wait_for_cursor};
 
 fn now() -> i64 {
     i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap()
@@ -38,11 +38,7 @@ async fn a_chat_in_a_group_of_a_hundred_thousand_reaches_the_thirty_thousand_who
         .unwrap();
     let expected = Crowd::expected();
     assert_eq!((Crowd::fate(author), expected.len()), (Fate::NotLoggedIn, 30_000));
-    until("all of them are told", async || {
-        world.stats().await["deliveries"].as_u64().unwrap() >= expected.len() as u64
-    })
-    .await;
-    let ledger = world.settled(&[("group", 1)], Duration::from_secs(60)).await;
+    let ledger = world.settled(&[("group", 1)], Duration::from_secs(120)).await;
     assert_eq!(ledger["balanced"], true, "{ledger:#}");
 
     let simulated = world.deliveries().await;

@@ -176,11 +176,11 @@ async fn thirty_kills_over_fifty_thousand_events_lose_nothing() {
 /// A worker that is stopped past its lease and continued finds it gone and commits nothing.
 async fn overslept(daemon: &str, events: u64) {
     let world = World::start("[redis]\nlease = '2s'\nmargin = '500ms'\ntimeout = '500ms'\n").await;
-    world.faults(json!({"latency_ms": 40})).await;
+    world.faults(json!({"latency_ms": 100})).await;
     let other = if daemon == "sender" { "distributor" } else { "sender" };
     let _other = world.daemon(other).await;
     let sleeper = world.daemon(daemon).await;
-    world.php_push("hg_message_queue", events, 0);
+    let producer = world.php_pushing("rpush_events.php", "hg_message_queue", events, 0);
     // In the middle of its work.
     let mut redis = world.redis().await;
     let list = if daemon == "sender" { "hg_xinge_queue" } else { "hg_message_queue" };
@@ -194,6 +194,7 @@ async fn overslept(daemon: &str, events: u64) {
         assert!(since.elapsed() < Duration::from_secs(20), "{}", sleeper.log());
     }
     sleeper.signal("STOP");
+    producer.finish();
     let left: u64 = redis::cmd("LLEN").arg(list).query_async(&mut redis).await.unwrap();
     assert!(left > 0, "it was stopped too late to show anything");
     let successor = world.spawn(daemon, &[]);
@@ -219,7 +220,7 @@ async fn overslept(daemon: &str, events: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_stopped_past_its_lease_commits_nothing() {
-    overslept("sender", 8_000).await;
+    overslept("sender", 5_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

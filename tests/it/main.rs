@@ -11,6 +11,7 @@ mod killed_daemons;
 mod main_path;
 mod operator;
 mod running;
+mod scanning;
 mod stage_swap;
 mod support;
 mod waiting;

@@ -156,7 +156,7 @@ async fn observe_beside_an_old_worker_changes_nothing_and_says_who_would_be_told
     assert_eq!(skipped["invalid"], 1, "{skipped:?}");
     let label = |(id, token): (String, String)| {
         let user = u64::from_str_radix(&token, 16).unwrap();
-        (id, format!("{user}/..{}", &token[token.len() - 4..]))
+        (id, format!("{user}/..{}", token.get(token.len() - 4..).unwrap()))
     };
     let chats: BTreeSet<(String, String)> = chats.expected().into_iter().map(label).collect();
     let seen: BTreeSet<(String, String)> = would.iter().filter(|(id, _)| id.starts_with("group:")).cloned().collect();
