@@ -1,15 +1,19 @@
-//! Where an installation's own data comes from: lookups (who is logged in, which devices, do-not-disturb) in Redis and in
-//! MySQL or MariaDB, and chat sources in MongoDB. All of it is configuration; nothing here knows a table by name.
+//! Where an installation's own data comes from: lookups (who is logged in, which devices, do-not-disturb) and enumerators
+//! (who belongs to a group) in Redis, SQL, MongoDB and behind HTTP, and chat sources in MongoDB. All of it is configuration;
+//! nothing here knows a table by name.
 //!
 //! ```text
-//! config      the shapes of [stores], [lookup] and [source]
+//! config      the shapes of [stores], [lookup], [members] and [source]
 //! stores      build(): checks all of it, names every mistake; opens nothing
-//! lookup      cache, value map and verdict, around a provider:
-//!               redis_lookup  → redis_store   one round trip for many ids
-//!               sql_lookup    → mysql_store   SELECT ... IN (...), text by sql_text, values by sql_row
+//! lookup      cache, one question for many who miss (flight), value map and verdict, around a provider:
+//!               redis_lookup  → redis_store   one round trip for many ids; decode = JSON and PHP
+//!               sql::SqlLookup → sql          SELECT ... IN (...) in MySQL, PostgreSQL, SQLite
+//!               mongo_lookup  → mongo_store   { id: { $in: [...] } }; mongo_value = ids and values as text
+//!               http_lookup   → http_store    POST, JSON back
+//! members     pages of members, around redis_members, sql::SqlMembers, mongo_members
 //! judge       accept expressions
 //! mongo_source → mongo_store   pages of documents; mongo_cursor = where it stands, mongo_document = fields of a chat
-//! check       for `homing check`
+//! check       for `homing check`; shorten = what explain may show
 //! ```
 //!
 //! A store that is down is an error after its own timeout, never a guess; it is found again without a restart. Everything

@@ -196,3 +196,28 @@ async fn check_looks_at_the_indexes_of_a_source() {
     assert!(wrong[1].level == Level::Error && wrong[1].text.contains("string"), "{wrong:?}");
     mongo.drop().await;
 }
+
+/// The page of the documents, complete.
+const PAGE: &str = include_str!("../../../../docs/lookups.md");
+
+#[test]
+fn the_examples_of_the_documents_are_taken() {
+    let servers = "[stores.main_redis]\nkind = 'redis'\nurl = 'redis://h'\n\
+                   [stores.account_db]\nkind = 'mysql'\nurl = 'mysql://h/d'\n\
+                   [stores.im]\nkind = 'mongo'\nurl = 'mongodb://h/d'\n";
+    let blocks = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut taken = 0;
+    for block in blocks.filter(|block| block.starts_with('[')) {
+        let built = stores(&format!("{servers}{block}"));
+        for name in block.lines().filter_map(|line| line.strip_prefix('[')?.split(']').next()) {
+            let found = match name.split_once('.').unwrap() {
+                ("lookup", name) => built.lookup(name).is_some(),
+                ("members", name) => built.members(name).is_some(),
+                _ => continue,
+            };
+            assert!(found, "{name}");
+            taken += 1;
+        }
+    }
+    assert!(taken >= 9, "{taken} tables");
+}
