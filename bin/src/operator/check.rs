@@ -94,21 +94,7 @@ fn daemons(config: &Config) -> Vec<&'static str> {
 
 /// Types whose messages would be empty unless each event brings words of its own.
 fn without_text(catalogue: &Catalogue) -> Vec<&str> {
-    let event = Event {
-        id: None,
-        kind: Kind::Code(0),
-        to: Audience::Everyone,
-        app: None,
-        author: None,
-        data: serde_json::Map::new(),
-        title: None,
-        body: None,
-        send_at: None,
-        expires_in: None,
-        locale: None,
-        priority: None,
-        accepted_at: None,
-    };
+    let event = Event::new(Kind::Code(0), Audience::Everyone);
     // A template that needs a field has text.
     let empty = |kind: &&homing_core::catalogue::PushType| {
         catalogue.compose(kind, &event, "").is_ok_and(|content| content.title.is_empty() && content.body.is_empty())

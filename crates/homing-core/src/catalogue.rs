@@ -431,21 +431,8 @@ mod tests {
     use crate::event::Audience;
 
     fn event(data: serde_json::Value) -> Event {
-        Event {
-            id: None,
-            kind: Kind::Code(7),
-            to: Audience::Users(vec!["1".into()]),
-            app: None,
-            author: None,
-            data: data.as_object().unwrap().clone(),
-            title: None,
-            body: None,
-            send_at: None,
-            expires_in: None,
-            locale: None,
-            priority: None,
-            accepted_at: None,
-        }
+        let to = Audience::Users(vec!["1".into()]);
+        Event { data: data.as_object().unwrap().clone(), ..Event::new(Kind::Code(7), to) }
     }
 
     const FILE: &str = "[GOODS_SENT]\ncode = 7\ntitle = '已发货'\nbody = '{{ data.goods }} <已发货>'\n[CHAT]\ncode = 1\nttl_seconds = 60";

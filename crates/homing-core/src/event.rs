@@ -184,6 +184,25 @@ impl Default for Map {
 }
 
 impl Event {
+    /// An event that says nothing more than what it is and whom it means.
+    pub fn new(kind: Kind, to: Audience) -> Self {
+        Self {
+            id: None,
+            kind,
+            to,
+            app: None,
+            author: None,
+            data: serde_json::Map::new(),
+            title: None,
+            body: None,
+            send_at: None,
+            expires_in: None,
+            locale: None,
+            priority: None,
+            accepted_at: None,
+        }
+    }
+
     /// Reads a decoded item by the lane's map.
     ///
     /// # Errors

@@ -36,12 +36,7 @@ impl Foreign {
     ///
     /// # Errors
     /// In words: where the bytes are no array, or which field is missing or wrong.
-    pub fn read(
-        &self,
-        item: &[u8],
-        now: Millis,
-        identity: impl FnOnce() -> String,
-    ) -> Result<Notification, String> {
+    pub fn read(&self, item: &[u8], now: Millis, identity: impl FnOnce() -> String) -> Result<Notification, String> {
         let value = decode(item, Codec::Auto).map_err(|e| e.to_string())?;
         if !matches!(value, Value::Map(_)) {
             return Err("item: expected an array with xinge_token, via and app".to_owned());
@@ -63,7 +58,8 @@ impl Foreign {
         let (title, body) = match (title, body, known) {
             (title, Some(body), _) => (title.unwrap_or_default(), body),
             (title, None, Some(known)) => {
-                let event = event(kind, title, fields(&value));
+                let blank = Event::new(Kind::Code(kind), Audience::Users(Vec::new()));
+                let event = Event { title, data: fields(&value), ..blank };
                 let content = self.catalogue.compose(known, &event, &self.locale).map_err(|e| e.to_string())?;
                 (content.title, content.body)
             }
@@ -114,24 +110,6 @@ fn rest(value: &Value) -> Map<String, Json> {
     let mut fields = fields(value);
     fields.retain(|name, _| !OWN.contains(&name.as_str()));
     fields
-}
-
-fn event(kind: i64, title: Option<String>, data: Map<String, Json>) -> Event {
-    Event {
-        id: None,
-        kind: Kind::Code(kind),
-        to: Audience::Users(Vec::new()),
-        app: None,
-        author: None,
-        data,
-        title,
-        body: None,
-        send_at: None,
-        expires_in: None,
-        locale: None,
-        priority: None,
-        accepted_at: None,
-    }
 }
 
 #[cfg(test)]
