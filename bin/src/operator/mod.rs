@@ -21,13 +21,17 @@ use homing_core::{
     lookup::StoreDown,
     queue::{self, QueueName},
 };
+use homing_pipeline::scanner::AuditError;
 
 use crate::{config::Config, wiring};
 
 /// The exit code of a command that failed: 64 if the configuration cannot be used, 1 if something went wrong at work, such
 /// as a server that does not answer.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<queue::Error>() || cause.is::<StoreDown>()) { 1 } else { 64 }
+    let at_work = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<queue::Error>() || cause.is::<StoreDown>() || cause.is::<AuditError>()
+    };
+    if error.chain().any(at_work) { 1 } else { 64 }
 }
 
 /// Every shard of a configuration with its lane and role.

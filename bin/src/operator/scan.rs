@@ -94,7 +94,8 @@ fn lines(audited: &Audited<'_>) -> String {
     line("in the source", report.in_source, "");
     line("taken in", report.taken_in, "");
     line("repaired earlier", report.repaired_before, " ");
-    line("waiting", report.waiting, &format!("newer than {}: the scanner may still find them", show(report.judged_until)));
+    let newer = report.judged_until.map(|until| format!("newer than {}: ", show(until))).unwrap_or_default();
+    line("waiting", report.waiting, &format!("{newer}the scanner may still find them"));
     let reaches = report.record_reaches.map(show).unwrap_or_default();
     line("cannot say", report.cannot_say, &format!("older than {reaches}, where the record begins"));
     line("missing", report.missing, "");

@@ -101,11 +101,7 @@ pub trait ChatSource: Send + Sync {
 
     /// Messages behind `after` in (order key, id) order, from the beginning without a cursor: at most so many, and at
     /// least one if there is one.
-    fn read<'a>(
-        &'a self,
-        after: Option<&'a Cursor>,
-        budget: Budget,
-    ) -> BoxFuture<'a, Result<Page, StoreDown>>;
+    fn read<'a>(&'a self, after: Option<&'a Cursor>, budget: Budget) -> BoxFuture<'a, Result<Page, StoreDown>>;
 
     /// The ids from the time `from` up to the cursor `to`, and all of an equal time with it: the newest `limit` of them.
     fn overlap<'a>(

@@ -62,7 +62,6 @@ pub(crate) fn scanner_lag(source: &str, millis: i64) {
 /// What a scanner found: `received`, `late` (of those received or unreadable), `unreadable`.
 pub(crate) fn scanned(source: &str, what: &'static str, chats: usize) {
     if chats > 0 {
-        counter!("homing_scanner_chats_total", "source" => source.to_owned(), "what" => what)
-            .increment(chats as u64);
+        counter!("homing_scanner_chats_total", "source" => source.to_owned(), "what" => what).increment(chats as u64);
     }
 }

@@ -103,13 +103,17 @@ impl Metric {
                 Gauge,
                 "Age of the newest chat that was read; it also grows while nobody writes.",
             ),
-            Self::ScannerChatsTotal => ("homing_scanner_chats_total", Counter, "Chats found; late ones behind the cursor."),
+            Self::ScannerChatsTotal => {
+                ("homing_scanner_chats_total", Counter, "Chats found; late ones behind the cursor.")
+            }
             Self::IntakeRequestsTotal => {
                 ("homing_intake_requests_total", Counter, "Requests that the intake answered.")
             }
-            Self::IntakeEventsTotal => {
-                ("homing_intake_events_total", Counter, "Events offered to the intake; accepted means that they stand in a queue.")
-            }
+            Self::IntakeEventsTotal => (
+                "homing_intake_events_total",
+                Counter,
+                "Events offered to the intake; accepted means that they stand in a queue.",
+            ),
         }
     }
 }

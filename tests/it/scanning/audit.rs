@@ -23,7 +23,7 @@ async fn what_came_too_late_is_found_and_repaired() {
     assert_eq!((found.missing, found.taken_in + found.waiting + found.cannot_say, found.in_source), (0, 150, 150));
 
     // The sweep after that page has seen everything: from now on the overlap counts from its end.
-    let judged = async |past: i64| audit(&field, false).await.judged_until > field.time + past;
+    let judged = async |past: i64| audit(&field, false).await.judged_until > Some(field.time + past);
     crate::support::until("the sweep is past", async || judged(95_000).await).await;
 
     // Two of a writer that was cut off for 50 s, one unreadable, one within the overlap.

@@ -244,14 +244,28 @@ impl Field {
         Running { task, stop, steps }
     }
 
+    /// As an operator does it.
+    pub(crate) async fn set_cursor(&self, cursor: &str) {
+        let state = format!("{{{}}}:state", self.feed.seat);
+        let mut redis = redis().await;
+        let new: i64 =
+            redis::cmd("HSET").arg(state).arg("put:cursor").arg(cursor).query_async(&mut redis).await.unwrap();
+        assert_eq!(new, 0, "there was one");
+    }
+
     pub(crate) async fn clear(&self) {
         self.database.drop().await.unwrap();
-        let client = redis::Client::open(variable("HOMING_TEST_REDIS_URL")).unwrap();
-        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-        let keys: Vec<String> = redis::cmd("KEYS").arg(format!("*{}*", self.key)).query_async(&mut redis).await.unwrap();
+        let mut redis = redis().await;
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg(format!("*{}*", self.key)).query_async(&mut redis).await.unwrap();
         assert!(!keys.is_empty());
         let _: i64 = redis::cmd("DEL").arg(keys).query_async(&mut redis).await.unwrap();
     }
+}
+
+async fn redis() -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(variable("HOMING_TEST_REDIS_URL")).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
 }
 
 fn numbered(number: u64) -> ObjectId {

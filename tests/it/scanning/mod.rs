@@ -88,7 +88,8 @@ async fn torture(field: &Field, mut dice: Dice, chats: u64, deaths: bool) {
     let [on_time, equal, smaller, late] = counts;
     println!(
         "{}: inserted {} (on time {on_time}, equal {equal}, equal with a smaller id {smaller}, late {late}), scanners killed {killed}, lost 0, twice 0",
-        field.what, taken.len()
+        field.what,
+        taken.len()
     );
 }
 
@@ -174,5 +175,30 @@ async fn what_comes_into_an_empty_source_while_nobody_scans_is_new() {
     let scanner = field.scanner(From::Newest);
     field.until_taken(1).await;
     scanner.stop().await;
+    field.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sets_the_cursor_and_what_is_before_it_is_history() {
+    let shape = Shape { what: "operator", ..Shape::default() };
+    let field = Field::new(&super::support::variable("HOMING_TEST_MONGO_URL"), shape).await;
+    let scanner = field.scanner(From::Newest);
+    scanner.begun(&field).await;
+    scanner.stop().await;
+    let mut expected = BTreeSet::new();
+    for n in 1..=40 {
+        let (id, at) = (field.next_id(), field.time + n * 100);
+        field.insert(vec![field.chat(id, at)]).await;
+        if n == 30 {
+            let cursor = format!(r#"{{"at":{{"$date":{{"$numberLong":"{at}"}}}},"id":{{"$oid":"{}"}}}}"#, id.to_hex());
+            field.set_cursor(&cursor).await;
+        } else if n > 30 {
+            expected.insert(format!("group:{}", id.to_hex()));
+        }
+    }
+    let scanner = field.scanner(From::Newest);
+    field.until_taken(10).await;
+    scanner.stop().await;
+    assert_eq!(field.taken().await.into_iter().collect::<BTreeSet<_>>(), expected);
     field.clear().await;
 }

@@ -60,15 +60,15 @@ pub struct Report {
     pub accepted_before: u64,
     /// The record reaches back to this time (ms); `None` = to the beginning.
     pub record_reaches: Option<Millis>,
-    /// What is newer than this (ms) is left to the scanner.
-    pub judged_until: Millis,
+    /// What is newer than this (ms) is left to the scanner; `None` = all of it.
+    pub judged_until: Option<Millis>,
 }
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The scanner has never run, or is of a version without a record.
-    #[error("the scanner has no record yet: it has not started, or it has not come so far")]
+    /// The scanner has never run.
+    #[error("the scanner has no record: it has never started")]
     NoRecord,
     /// The source.
     #[error("the chats cannot be read")]
@@ -92,7 +92,7 @@ impl Feed {
     /// A server cannot be reached; what was repaired by then stays so, and an audit may be repeated.
     pub async fn audit(&self, queue: &dyn Queue, audit: Audit, now: Millis) -> Result<Report, AuditError> {
         let progress = self.progress(queue).await?;
-        let judged_until = progress.swept.ok_or(AuditError::NoRecord)?.saturating_sub(self.overlap);
+        let judged_until = progress.swept.map(|swept| swept.saturating_sub(self.overlap));
         let mut report = Report { judged_until, ..Report::default() };
         let mut cursor = self.source.start(Start::At(audit.from)).await?;
         let mut reach = progress.reach;
@@ -148,7 +148,7 @@ impl Feed {
             match mark {
                 Mark { seen: true, .. } => report.taken_in += 1,
                 Mark { cancelled: true, .. } => report.repaired_before += 1,
-                _ if last >= report.judged_until => report.waiting += 1,
+                _ if report.judged_until.is_none_or(|until| last >= until) => report.waiting += 1,
                 _ if last < reach => report.cannot_say += 1,
                 _ => {
                     report.missing += 1;

@@ -33,13 +33,19 @@ impl Scanner {
             looked: Instant::now(),
             warned_ahead: false,
         };
-        match (Progress::read(&values, self.feed.audit), stored, run.cursor.clone()) {
-            (Some(progress), Some(_), _) => run.progress = progress,
-            // An older version kept no ids: what stands in the overlap was taken in by it.
-            (None, Some(_), Some(cursor)) => return self.begin_at(shard, run, cursor).await,
-            _ => return self.first_start(shard, run).await,
+        let progress = Progress::read(&values, self.feed.audit);
+        match (progress, stored, run.cursor.clone()) {
+            (Some(progress), Some(text), _) if progress.belongs_to(&text) => {
+                run.progress = progress;
+                Ok(Some(run))
+            }
+            // An operator set the cursor, or an older version kept no ids: what stands before it is history.
+            (_, Some(_), Some(cursor)) => {
+                info!(source = %self.feed.source_name, cursor = cursor.0, "Begins behind the stored cursor.");
+                self.begin_at(shard, run, cursor).await
+            }
+            _ => self.first_start(shard, run).await,
         }
-        Ok(Some(run))
     }
 
     async fn first_start(&self, shard: &mut dyn Shard, mut run: Run) -> queue::Result<Option<Run>> {
@@ -79,8 +85,7 @@ impl Scanner {
         let at = self.feed.source.time_of(&cursor).unwrap_or(now);
         let anchor = at.min(now);
         let nothing = |_: &str| false;
-        let history =
-            || self.feed.source.overlap(anchor.saturating_sub(self.feed.overlap), &cursor, MAX_IDS, &nothing);
+        let history = || self.feed.source.overlap(anchor.saturating_sub(self.feed.overlap), &cursor, MAX_IDS, &nothing);
         let Some(history) = self.until_answered(shard, history).await? else { return Ok(None) };
         // Whoever came between the two questions with the cursor's own time is not history.
         let budget = Budget { items: 10_000, bytes: super::PAGE_BYTES };
@@ -90,6 +95,7 @@ impl Scanner {
         let history: Vec<Stub> = history.unknown.into_iter().filter(|s| !behind.contains(s.id.as_str())).collect();
         run.progress = Progress::new(anchor, self.feed.audit);
         run.progress.swept = Some(anchor);
+        run.progress.at(&cursor);
         for chunk in history.chunks(CHUNK) {
             let seen = chunk.iter().map(|stub| (stub.id.clone(), stub.created_at)).collect();
             self.cx.commit(shard, &Commit { seen, ..Commit::default() }).await?;

@@ -160,6 +160,7 @@ impl Scanner {
         }
         commit.seen = ids;
         if let Some(end) = &end {
+            run.progress.at(end);
             commit.put.push((progress::CURSOR.to_owned(), end.0.clone().into()));
         }
         commit.put.push(run.progress.put());

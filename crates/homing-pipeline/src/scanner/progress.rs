@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use homing_core::{clock::Millis, queue::MAX_REMEMBERED};
+use homing_core::{chat::Cursor, clock::Millis, queue::MAX_REMEMBERED};
 use serde::{Deserialize, Serialize};
 
 /// Name of the value that holds the cursor; empty = from the beginning.
@@ -24,6 +24,8 @@ pub(super) struct Progress {
     pub(super) swept: Option<Millis>,
     /// Every chat of this time or later that was taken in is among the ids.
     pub(super) reach: Millis,
+    /// CRC-32 of the cursor that this belongs to: an operator may have set another one.
+    cursor: u32,
     /// Stretches of time, each with its first millisecond and the number of its ids: they tell when a bound is reached.
     parts: VecDeque<(Millis, u64)>,
     /// Length of a stretch.
@@ -34,7 +36,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Of a scanner that has taken nothing in; its record begins at `reach`.
     pub(super) fn new(reach: Millis, retention: Millis) -> Self {
-        Self { swept: None, reach, parts: VecDeque::new(), width: width(retention) }
+        Self { swept: None, reach, cursor: crc32fast::hash(b""), parts: VecDeque::new(), width: width(retention) }
     }
 
     /// From the values of a seat.
@@ -48,6 +50,16 @@ impl Progress {
     pub(super) fn put(&self) -> (String, Bytes) {
         // Numbers only: nothing here can fail.
         (PROGRESS.to_owned(), serde_json::to_vec(self).unwrap_or_default().into())
+    }
+
+    /// The cursor stands here now.
+    pub(super) fn at(&mut self, cursor: &Cursor) {
+        self.cursor = crc32fast::hash(cursor.0.as_bytes());
+    }
+
+    /// Does it belong to this stored cursor?
+    pub(super) fn belongs_to(&self, cursor: &str) -> bool {
+        self.cursor == crc32fast::hash(cursor.as_bytes())
     }
 
     /// The first message of all was read: there is nothing before it to sweep.
@@ -115,6 +127,9 @@ mod tests {
         let mut progress = Progress::new(5, HOUR);
         progress.note(7, 100);
         progress.swept = Some(6);
+        assert!(progress.belongs_to(""));
+        progress.at(&Cursor("x".to_owned()));
+        assert!(progress.belongs_to("x") && !progress.belongs_to("y"));
         let values = [("cursor".to_owned(), Bytes::new()), progress.put()];
         assert_eq!(Progress::read(&values, HOUR).unwrap(), progress);
         assert_eq!(Progress::read(&values[..1], HOUR), None);

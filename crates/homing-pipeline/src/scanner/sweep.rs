@@ -127,12 +127,7 @@ impl Scanner {
     }
 
     /// Those of the chunk that were not taken in yet, by the seat's word.
-    async fn missing(
-        &self,
-        shard: &mut dyn Shard,
-        known: &mut Window,
-        chunk: &[Stub],
-    ) -> queue::Result<Vec<Stub>> {
+    async fn missing(&self, shard: &mut dyn Shard, known: &mut Window, chunk: &[Stub]) -> queue::Result<Vec<Stub>> {
         let ids: Vec<&str> = chunk.iter().map(|stub| stub.id.as_str()).collect();
         let marks = shard.marks(&ids).await?;
         let mut missing = Vec::new();
@@ -187,7 +182,9 @@ impl Scanner {
     fn tell_shortened(&self, run: &mut Run, shortened: bool) {
         let source = &self.feed.source_name;
         match (run.sweeps.shortened, shortened) {
-            (false, true) => warn!(%source, ids = MAX_IDS, "More chats in the overlap than are kept in mind: it is shortened to the newest of them."),
+            (false, true) => {
+                warn!(%source, ids = MAX_IDS, "More chats in the overlap than are kept in mind: it is shortened to the newest of them.")
+            }
             (true, false) => info!(%source, "The whole overlap is read again."),
             _ => {}
         }

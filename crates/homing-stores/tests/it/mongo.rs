@@ -10,7 +10,7 @@ use mongodb::{Client, Database};
 use crate::support::{stores, story, unique, variable};
 
 pub(crate) struct Mongo {
-    database: Database,
+    pub(crate) database: Database,
 }
 
 impl Mongo {
