@@ -188,7 +188,8 @@ pub async fn explain(
                 facts.push((name, Some(found.rows)));
             }
             Err(down) => {
-                let (store, asked, raw, why) = (String::new(), String::new(), String::new(), Some(chain(&down)));
+                let (store, asked, raw, why) =
+                    (String::new(), String::new(), String::new(), Some(format!("{:#}", anyhow::Error::from(down))));
                 lookups.push(Asked { lookup: name.clone(), store, asked, raw, rows: Vec::new(), down: why });
                 facts.push((name, None));
             }
@@ -273,19 +274,6 @@ fn shortened(row: &Row) -> Row {
 fn tail(token: &str) -> String {
     let from = token.char_indices().rev().nth(3).map_or(0, |(i, _)| i);
     format!("..{}", token.get(from..).unwrap_or_default())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// For people.
