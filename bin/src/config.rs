@@ -399,7 +399,7 @@ impl Config {
             .defaults("config/homing.toml (compiled in)", DEFAULTS)
             .files(files)
             .env(std::env::vars_os())
-            .secrets(["url", "secret", "key"]);
+            .secrets(["url", "secret", "token", "key"]);
         let loaded = homing_runtime::config::load::<Self>(sources)?;
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
