@@ -7,8 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use homing_core::{
     clock::Clock,
+    lookup::StoreDown,
     queue::{self, Commit, Queue, Shard},
     steps::Steps,
 };
@@ -200,6 +202,38 @@ impl Context {
         }
     }
 
+    /// Asks a store again and again until it answers, keeping the lease, so that an outage becomes neither silence nor
+    /// spam. `part` is what waits, for readiness. `None` when the process stops first.
+    ///
+    /// # Errors
+    /// The lease is lost.
+    pub(crate) async fn until_answered<'b, T>(
+        &self,
+        shard: &mut dyn Shard,
+        part: &str,
+        ask: impl Fn() -> BoxFuture<'b, Result<T, StoreDown>>,
+    ) -> queue::Result<Option<T>> {
+        let mut wait = Duration::from_millis(100);
+        while !self.stop.is_cancelled() {
+            match self.keeping(shard, ask()).await? {
+                Ok(answer) => {
+                    self.status.ready(part);
+                    return Ok(Some(answer));
+                }
+                Err(down) => self.status.not_ready(part, &describe(&down)),
+            }
+            let pause = async {
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = self.stop.cancelled() => {}
+                }
+            };
+            self.keeping(shard, pause).await?;
+            wait = (wait * 2).min(Duration::from_secs(5));
+        }
+        Ok(None)
+    }
+
     /// Renews the lease when it has less than two rounds left.
     ///
     /// # Errors
@@ -219,6 +253,21 @@ impl Context {
         self.stop.cancelled().await;
         sleep(self.grace).await;
     }
+}
+
+/// An error and its causes in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Appends the letters and makes sure that they are on disk.

@@ -44,10 +44,12 @@ impl Lookup for Facts {
         let rows = ids.iter().map(|id| {
             let number: u64 = id.parse().unwrap();
             match self.0 {
-                "ok" => vec![row(&[("value", u64::from(number % 5 != 0).to_string())])],
-                "profile" if number % 2 == 0 => vec![row(&[("time_zone", "UTC".into()), ("locale", "en-GB".into())])],
+                "ok" => vec![row(&[("value", u64::from(!number.is_multiple_of(5)).to_string())])],
+                "profile" if number.is_multiple_of(2) => {
+                    vec![row(&[("time_zone", "UTC".into()), ("locale", "en-GB".into())])]
+                }
                 "profile" => Vec::new(),
-                _ if number % 7 == 0 => Vec::new(),
+                _ if number.is_multiple_of(7) => Vec::new(),
                 _ => ["higo", "higirl"]
                     .map(|app| {
                         let (token, platform) = (format!("{app}-{id}"), "android".to_owned());
@@ -291,7 +293,7 @@ async fn tokens_are_told_without_a_rule_and_an_old_sender_gets_its_own_items() {
     let tokens = json!([{"token": "t1", "platform": "ios", "app": "higo"}, {"token": "t2", "platform": "android", "app": "higo"}]);
     let event = json!({"id": "m", "type": 7, "to": {"tokens": tokens}, "data": {"order": 5}});
     let own = lane(|_| {});
-    assert_eq!(told(&events(&own, &[event.clone()], MIDNIGHT).await), ["t1", "t2"]);
+    assert_eq!(told(&events(&own, std::slice::from_ref(&event), MIDNIGHT).await), ["t1", "t2"]);
     let commit = events(&php, &[event], MIDNIGHT).await;
     let items: Vec<&Bytes> = commit.append.iter().flat_map(|a| &a.items).collect();
     let via: Vec<String> = items

@@ -33,7 +33,7 @@ use homing_core::{
 };
 use tokio::time::sleep;
 
-use crate::{context::Context, keeper::Worker, lane::Shards, meter, scanner::describe};
+use crate::{context::Context, keeper::Worker, lane::Shards, meter};
 
 /// What a lane's distributors know; shared by its shards.
 pub struct Lane {
@@ -284,26 +284,10 @@ impl Distributor {
         marks: &[Mark],
     ) -> queue::Result<Option<Commit>> {
         let part = format!("lookups of {}", self.lane.name);
-        let mut wait = Duration::from_millis(100);
-        while !self.cx.stop.is_cancelled() {
-            let now = self.cx.clock.now();
-            match self.cx.keeping(shard, decide::decide(&self.lane, &self.cx, &batch, marks, now)).await? {
-                Ok(commit) => {
-                    self.cx.status.ready(&part);
-                    return Ok(Some(commit));
-                }
-                Err(down) => self.cx.status.not_ready(&part, &describe(&down)),
-            }
-            let pause = async {
-                tokio::select! {
-                    () = sleep(wait) => {}
-                    () = self.cx.stop.cancelled() => {}
-                }
-            };
-            self.cx.keeping(shard, pause).await?;
-            wait = (wait * 2).min(Duration::from_secs(5));
-        }
-        Ok(None)
+        let decide = || -> BoxFuture<'_, _> {
+            Box::pin(decide::decide(&self.lane, &self.cx, &batch, marks, self.cx.clock.now()))
+        };
+        self.cx.until_answered(shard, &part, decide).await
     }
 
     /// Waits for a producer, for due work, or to be stopped. A look every second covers a wake-up that was lost with

@@ -212,26 +212,7 @@ impl Scanner {
         shard: &mut dyn Shard,
         ask: impl Fn() -> BoxFuture<'b, Result<T, StoreDown>>,
     ) -> queue::Result<Option<T>> {
-        let part = format!("source {}", self.feed.source_name);
-        let mut wait = Duration::from_millis(100);
-        while !self.cx.stop.is_cancelled() {
-            match self.cx.keeping(shard, ask()).await? {
-                Ok(answer) => {
-                    self.cx.status.ready(&part);
-                    return Ok(Some(answer));
-                }
-                Err(down) => self.cx.status.not_ready(&part, &describe(&down)),
-            }
-            let pause = async {
-                tokio::select! {
-                    () = sleep(wait) => {}
-                    () = self.cx.stop.cancelled() => {}
-                }
-            };
-            self.cx.keeping(shard, pause).await?;
-            wait = (wait * 2).min(Duration::from_secs(5));
-        }
-        Ok(None)
+        self.cx.until_answered(shard, &format!("source {}", self.feed.source_name), ask).await
     }
 }
 
@@ -245,19 +226,4 @@ fn time_of(read: &Result<Chat, Unreadable>) -> Option<Millis> {
 
 fn cursor_of(read: &Result<Chat, Unreadable>) -> &Cursor {
     read.as_ref().map_or_else(|unreadable| &unreadable.cursor, |chat| &chat.cursor)
-}
-
-/// An error and its causes in one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
