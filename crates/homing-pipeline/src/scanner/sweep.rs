@@ -99,6 +99,8 @@ impl Scanner {
             self.until_answered(shard, read).await?
         };
         let Some(overlap) = overlap else { return Ok(None) };
+        // To take in what is found is no cost of looking for it.
+        let took = began.elapsed();
         self.tell_shortened(run, overlap.reaches > from);
         let mut unknown = overlap.unknown;
         unknown.reverse();
@@ -115,7 +117,7 @@ impl Scanner {
         run.known.prune(anchor.saturating_sub(self.feed.overlap).min(overlap.reaches.max(from)));
         run.sweeps.unexplained = run.sweeps.unexplained.saturating_sub(news);
         run.sweeps.passed = run.sweeps.passed.saturating_sub(passed);
-        run.sweeps.last = Some((Instant::now(), began.elapsed()));
+        run.sweeps.last = Some((Instant::now(), took));
         if late > 0 {
             debug!(source = %self.feed.source_name, late, "Took in late chats.");
         }
