@@ -389,6 +389,13 @@ fn batch() -> usize {
     256
 }
 
+impl Lane {
+    /// Are its delivery lists written for HIGO's sender?
+    pub fn serves_a_foreign_sender(&self) -> bool {
+        self.delivery.values().any(|lists| lists.codec == ListCodec::Php)
+    }
+}
+
 impl Config {
     /// Loads the defaults, the files, the environment. Warnings (a secret file that others can read) go to stderr.
     ///

@@ -94,7 +94,9 @@ pub fn queue(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
         trace_entries: redis.trace_entries,
         trace_bytes: redis.trace_bytes,
     };
-    Ok(Arc::new(RedisQueue::new(redis.url.expose_secret(), options).map_err(|error| anyhow::anyhow!("redis.url: {error}"))?))
+    Ok(Arc::new(
+        RedisQueue::new(redis.url.expose_secret(), options).map_err(|error| anyhow::anyhow!("redis.url: {error}"))?,
+    ))
 }
 
 /// A family of lists.

@@ -86,7 +86,8 @@ async fn homings_distributor_writes_for_higos_sender() {
     // The entry side's books are whole; what a foreign sender took off the delivery list is its own.
     let ledger = world.ledger();
     let entry = &ledger["lanes"]["system"]["entry"];
-    assert_eq!((&entry["in"], &entry["waiting"], &entry["balanced"]), (&json!(N), &json!(0), &json!(true)));
+    assert_eq!((&entry["in"], &entry["waiting"]), (&json!(N), &json!(0)));
+    assert_eq!(ledger["balanced"], true, "{ledger:#}");
     assert_eq!(world.stats().await["deliveries"], 0);
     assert!(distributor.stop().await.success() && sender.stop().await.success());
 }

@@ -34,11 +34,22 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(at_work) { 1 } else { 64 }
 }
 
-/// Every shard of a configuration with its lane and role.
+/// Every shard that Homing works, with its lane and role: not the delivery lists that are written for a foreign sender,
+/// whose books nobody here keeps.
 ///
 /// # Errors
 /// A list template cannot be used.
 pub fn shards(config: &Config) -> anyhow::Result<Vec<(String, Role, QueueName)>> {
+    let foreign = |lane: &str| config.lane.get(lane).is_some_and(crate::config::Lane::serves_a_foreign_sender);
+    let all = lists(config)?.into_iter();
+    Ok(all.filter(|(lane, role, _)| *role == Role::Entry || !foreign(lane)).collect())
+}
+
+/// Every list of a configuration with its lane and role.
+///
+/// # Errors
+/// A list template cannot be used.
+pub fn lists(config: &Config) -> anyhow::Result<Vec<(String, Role, QueueName)>> {
     let mut all = Vec::new();
     for (name, lane) in &config.lane {
         for queue in wiring::shards(&format!("lane.{name}.entry"), &lane.entry)?.all() {

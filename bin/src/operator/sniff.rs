@@ -13,7 +13,7 @@ use homing_core::{
 };
 use homing_pipeline::{distributor::codec_of, sender::foreign::Foreign};
 
-use super::shards;
+use super::lists;
 use crate::{
     config::{Config, Lane},
     wiring,
@@ -27,7 +27,7 @@ const SHOWN: usize = 400;
 /// # Errors
 /// The list is not of this configuration, or the server cannot be reached.
 pub async fn sniff(config: &Config, queue: &str) -> anyhow::Result<bool> {
-    let all = shards(config)?;
+    let all = lists(config)?;
     let known = all.iter().find(|(_, _, name)| name.as_str() == queue);
     let (name, role, list) = known.with_context(|| {
         let names: Vec<&str> = all.iter().map(|(_, _, name)| name.as_str()).collect();
