@@ -77,8 +77,12 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         daemon::employ(&mut daemon, &cx, worker);
     }
 
-    let open =
-        homing_intake::Settings { listen: address, open_on_loopback: true, ..homing_intake::Settings::default() };
+    let open = homing_intake::Settings {
+        listen: address,
+        open_on_loopback: true,
+        gorush_app: Some("higo".to_owned()),
+        ..homing_intake::Settings::default()
+    };
     let intake = intake::build(&config, open.clone(), Arc::clone(&cx.queue), Arc::clone(&cx.clock))?;
     let intake = Arc::new(intake);
     let demo = Arc::new(Demo {
