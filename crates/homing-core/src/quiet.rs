@@ -51,7 +51,7 @@ impl QuietHours {
         let (hour, minute) = (i8::try_from(self.to / 60).ok()?, i8::try_from(self.to % 60).ok()?);
         let end = day.at(hour, minute, 0, 0).to_zoned(local.time_zone().clone()).ok()?.timestamp().as_millisecond();
         // A local time that a change of clocks repeats may lie behind us: one more minute, then it is looked at again.
-        Some(end.max(now + 60_000))
+        Some(if end > now { end } else { now + 60_000 })
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
         let night = QuietHours::parse("23:00", "8", "Asia/Shanghai").unwrap();
         check(&night, "2026-11-21T22:59:00+08:00", None);
         check(&night, "2026-11-21T23:00:00+08:00", Some("2026-11-22T08:00:00+08:00"));
-        check(&night, "2026-11-22T07:59:59+08:00", Some("2026-11-22T08:00:59+08:00"));
+        check(&night, "2026-11-22T07:59:59+08:00", Some("2026-11-22T08:00:00+08:00"));
         check(&night, "2026-11-22T07:00:00+08:00", Some("2026-11-22T08:00:00+08:00"));
         check(&night, "2026-11-22T08:00:00+08:00", None);
     }
@@ -100,6 +100,10 @@ mod tests {
         let night = QuietHours::parse("23:00", "08:00", "Europe/Berlin").unwrap();
         check(&night, "2026-03-28T23:00:00+01:00", Some("2026-03-29T08:00:00+02:00"));
         check(&night, "2026-10-24T23:00:00+02:00", Some("2026-10-25T08:00:00+01:00"));
+        // On 2026-10-25 the hour from 02:00 comes twice; the end is behind us in the second.
+        let early = QuietHours::parse("23:00", "02:30", "Europe/Berlin").unwrap();
+        check(&early, "2026-10-25T02:10:00+02:00", Some("2026-10-25T02:30:00+02:00"));
+        check(&early, "2026-10-25T02:10:00+01:00", Some("2026-10-25T02:11:00+01:00"));
     }
 
     #[test]

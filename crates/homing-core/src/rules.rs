@@ -156,18 +156,16 @@ fn seen(hours: Option<&QuietHours>) -> String {
     }
 }
 
-/// A recipient's quiet hours: what the profile says, for what it does not say the defaults. A profile that cannot be
-/// read (a time zone that nobody knows) counts as one that says nothing.
+/// A recipient's quiet hours: what the profile says, for what it does not say the defaults. What cannot be read there (a
+/// time zone that nobody knows) counts as not said.
 pub fn quiet_hours(rows: &[Row], defaults: &ProfileDefaults) -> Option<QuietHours> {
     let own = |column: &str| rows.first().and_then(|row| row.get(column)).map(String::as_str).filter(|s| !s.is_empty());
-    let zone = own("time_zone").unwrap_or(&defaults.zone);
+    let time = |column: &str| own(column).filter(|time| QuietHours::parse(time, time, "UTC").is_ok());
+    let zone = own("time_zone").filter(|zone| QuietHours::parse("0", "0", zone).is_ok()).unwrap_or(&defaults.zone);
     let usual = defaults.quiet.as_ref();
-    let from = own("quiet_from").or(usual.map(|(from, _)| from.as_str()))?;
-    let to = own("quiet_to").or(usual.map(|(_, to)| to.as_str()))?;
-    QuietHours::parse(from, to, zone).ok().or_else(|| {
-        let (from, to) = usual?;
-        QuietHours::parse(from, to, &defaults.zone).ok()
-    })
+    let from = time("quiet_from").or(usual.map(|(from, _)| from.as_str()))?;
+    let to = time("quiet_to").or(usual.map(|(_, to)| to.as_str()))?;
+    QuietHours::parse(from, to, zone).ok()
 }
 
 /// A rule that did not say yes, and what it saw.
@@ -253,8 +251,18 @@ mod tests {
         assert_eq!(hours(&profile(&[("time_zone", "Europe/Berlin")])), Some((1380, 480, "Europe/Berlin".into())));
         assert_eq!(hours(&profile(&[("quiet_from", "22:30"), ("quiet_to", "")])).map(|h| h.0), Some(1350));
         assert_eq!(hours(&profile(&[("time_zone", "Mars")])), Some((1380, 480, "Asia/Shanghai".into())));
+        let mars = profile(&[("time_zone", "Mars"), ("quiet_from", "12:00"), ("quiet_to", "13:00")]);
+        assert_eq!(
+            hours(&mars),
+            Some((720, 780, "Asia/Shanghai".into())),
+            "the hours are the recipient's all the same"
+        );
+        let typo = profile(&[("time_zone", "UTC"), ("quiet_from", "noon"), ("quiet_to", "13:00")]);
+        assert_eq!(hours(&typo), Some((1380, 780, "UTC".into())));
         let none = ProfileDefaults { quiet: None, ..defaults.clone() };
         assert_eq!(quiet_hours(&[], &none), None);
+        assert_eq!(quiet_hours(&typo, &none), None);
+        assert_eq!(quiet_hours(&mars, &none).map(|h| h.zone), Some("Asia/Shanghai".into()), "a night without a zone");
         let midnight = 1_795_190_400_000; // 2026-11-21T00:00+08:00
         let ruling = Quiet::new(None, defaults).judge(&[], midnight);
         assert_eq!(ruling.decision, Decision::Defer(midnight + 8 * 3_600_000));
