@@ -14,6 +14,10 @@ use homing_core::{
 
 use super::{DeliveryCodec, Devices, Lane, draft::Draft, plan::Plan};
 
+/// What the notifications of one event may have together in one commit. One that goes to 5,000 devices at the most that a
+/// provider takes has a sixth of it.
+const MAX_BYTES: usize = 128 << 20;
+
 /// What all targets of one notification have in common.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Group {
@@ -82,6 +86,9 @@ impl<'a> Address<'a> {
         let (lane, plan) = (self.lane, self.plan);
         let id = &plan.entry.id;
         let mut page_number = plan.rest.as_ref().map_or(0, |rest| rest.worked);
+        let mut bytes = 0;
+        // One letter has the event; it stands for all its targets that no list takes.
+        let mut too_large: Option<(String, usize, String)> = None;
         for group in self.order {
             let mut targets = self.groups.remove(&group).unwrap_or_default();
             // A language whose texts need a field that is missing falls back to the lane's own.
@@ -101,9 +108,18 @@ impl<'a> Address<'a> {
                     page => {
                         // Pages of one event are spread over the shards: they have no order to keep.
                         page_number += 1;
-                        (lane.delivery.of(&format!("{id}:{page_number}")), format!("{} targets", page.len()))
+                        let label = match page {
+                            [one] => one.label(),
+                            many => format!("{} targets", many.len()),
+                        };
+                        (lane.delivery.of(&format!("{id}:{page_number}")), label)
                     }
                 };
+                if bytes > MAX_BYTES {
+                    let error = || format!("its notifications have more than {MAX_BYTES} bytes together");
+                    too_large.get_or_insert_with(|| (label, 0, error())).1 += count;
+                    continue;
+                }
                 let notification = notification(plan, &group, content, page);
                 let item = match lane.delivery_codec {
                     DeliveryCodec::Own => notification.encode(),
@@ -111,12 +127,17 @@ impl<'a> Address<'a> {
                 };
                 if item.len() > MAX_ITEM {
                     let error = format!("the notification has {} bytes, the limit is {MAX_ITEM}", item.len());
-                    draft.too_large(plan.entry, &label, count, error);
+                    too_large.get_or_insert((label, 0, error)).1 += count;
                 } else {
+                    bytes += item.len();
                     draft.queued(id, &lane.channel, &label);
                     draft.hand_over(queue, item, count, lane.high_water);
                 }
             }
+        }
+        if let Some((label, targets, error)) = too_large {
+            let label = if targets == 1 { label } else { format!("{targets} targets") };
+            draft.too_large(plan.entry, &label, targets, error);
         }
     }
 }

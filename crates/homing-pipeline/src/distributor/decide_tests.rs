@@ -288,6 +288,94 @@ async fn known_and_cancelled_ids_end_at_the_door() {
 }
 
 #[tokio::test]
+async fn an_item_that_cannot_be_used_does_not_count_as_the_first_with_its_id() {
+    let lane = lane(|_| {});
+    let body = |kind: u64| Bytes::from(json!({"id": "m", "type": kind, "to": {"user": "1"}}).to_string());
+    let (batch, commit) = work(&lane, Log::MAIN, &[body(99), body(7), body(7)], &[], MORNING).await;
+    let mut books = Books::default();
+    books.apply(&batch, &commit);
+    books.balanced();
+    assert_eq!(told(&commit), ["higo-1"]);
+    let count = |field| commit.counts.get(field);
+    assert_eq!((count("entry.invalid"), count("entry.expanded"), count("entry.skipped.duplicate")), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn what_has_begun_goes_on_where_it_was_when_the_clock_is_set_back() {
+    let lane = lane(|_| {});
+    let to = json!({"group": "12345", "members": true});
+    let event = Bytes::from(json!({"id": "m", "type": 7, "to": to, "send_at": DAY / 1000}).to_string());
+    let (_, first) = work(&lane, Log::MAIN, &[event], &[], DAY).await;
+    let rest = first.append.iter().find(|a| a.to == Destination::Own(Log::FANOUT)).unwrap().items[0].clone();
+    let (_, second) = work(&lane, Log::FANOUT, &[rest], &[], DAY - 5).await;
+    assert!(second.delay.is_empty(), "not all of it once more");
+    let (first, second) = (told(&first), told(&second));
+    assert!(!second.is_empty() && second.iter().all(|token| !first.contains(token)));
+}
+
+/// `devices` tokens, and `bytes` of data.
+fn broadcast(devices: usize, bytes: usize) -> serde_json::Value {
+    let token = |n| json!({"token": format!("t{n}"), "platform": "android", "app": "higo"});
+    let tokens: Vec<serde_json::Value> = (0..devices).map(token).collect();
+    json!({"id": "m", "type": 7, "to": {"tokens": tokens}, "data": {"text": "x".repeat(bytes)}})
+}
+
+#[tokio::test]
+async fn many_tokens_share_notifications() {
+    let lane = lane(|_| {});
+    let commit = events(&lane, &[broadcast(2_500, 600_000)], DAY).await;
+    let sizes: Vec<usize> = notifications(&commit).iter().map(|n| n.targets.len()).collect();
+    assert_eq!((sizes.len(), sizes.iter().sum::<usize>()), (3, 2_500), "{sizes:?}");
+    assert_eq!(commit.counts.get("rules.passed"), 2_500);
+}
+
+#[tokio::test]
+async fn what_one_event_hands_over_is_bounded() {
+    let php = lane(|lane| lane.delivery_codec = DeliveryCodec::Php);
+    let body = Bytes::from(broadcast(5_000, 40_000).to_string());
+    let (batch, commit) = work(&php, Log::MAIN, &[body], &[], DAY).await;
+    let mut books = Books::default();
+    books.apply(&batch, &commit);
+    books.balanced();
+    let items = || commit.append.iter().flat_map(|append| &append.items);
+    let (number, bytes) = (items().count(), items().map(Bytes::len).sum::<usize>());
+    assert!((128 << 20..130 << 20).contains(&bytes), "{bytes}");
+    let [letter] = &commit.bury[..] else { panic!("{} letters", commit.bury.len()) };
+    let letter = homing_core::wire::DeadLetter::decode(letter).unwrap();
+    assert_eq!(
+        (letter.reason.as_str(), letter.error.as_str()),
+        ("too_large", "its notifications have more than 134217728 bytes together")
+    );
+    let left = commit.counts.get("send.dead.too_large");
+    assert_eq!((left, commit.counts.get("items.buried")), (i64::try_from(5_000 - number).unwrap(), 1));
+
+    // One letter has the event for all pages that no list takes.
+    let commit = events(&lane(|_| {}), &[broadcast(3_000, 1_000_000 - 300_000)], DAY).await;
+    assert!(commit.bury.is_empty());
+    let wide = lane(|lane| lane.page = 100);
+    let commit = events(
+        &wide,
+        &[json!({"type": 7, "to": {"group": "1000", "members": true}, "data": {"x": "y".repeat(1_048_400)}})],
+        DAY,
+    )
+    .await;
+    assert_eq!((commit.bury.len(), commit.append.len()), (1, 0));
+    assert_eq!(
+        commit.counts.get("send.dead.too_large"),
+        (1..=1_000).filter(|n| n % 5 != 0 && n % 7 != 0).count() as i64
+    );
+}
+
+#[tokio::test]
+async fn a_batch_ends_where_its_notifications_would_be_too_much() {
+    let lane = lane(|_| {});
+    let users: Vec<String> = (1..=60).map(|n| n.to_string()).collect();
+    let body = Bytes::from(json!({"type": 7, "to": {"users": users}, "data": {"x": "y".repeat(200_000)}}).to_string());
+    let (batch, _) = work(&lane, Log::MAIN, &vec![body; 10], &[], DAY).await;
+    assert_eq!(batch.items(), 3, "60 times 200 kB each");
+}
+
+#[tokio::test]
 async fn tokens_are_told_without_a_rule_and_an_old_sender_gets_its_own_items() {
     let php = lane(|lane| lane.delivery_codec = DeliveryCodec::Php);
     let tokens = json!([{"token": "t1", "platform": "ios", "app": "higo"}, {"token": "t2", "platform": "android", "app": "higo"}]);

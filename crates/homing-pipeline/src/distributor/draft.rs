@@ -237,7 +237,7 @@ impl<'a> Draft<'a> {
         self.record(id, Stage::Rules, Fate::Queued { channel: channel.to_owned() }, Some(target), None);
     }
 
-    /// A notification that no list takes.
+    /// Notifications of an event that no list takes.
     pub(super) fn too_large(&mut self, entry: &Entry, target: &str, targets: usize, error: String) {
         let fate = Fate::Dead { why: "too_large".to_owned() };
         let letter = self.letter(entry, "too_large", error.clone());

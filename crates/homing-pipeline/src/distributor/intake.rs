@@ -64,6 +64,11 @@ impl Entry {
         }
     }
 
+    /// Is all of it still to be done? What has begun goes on, also when the clock was set back.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.task, Task::New | Task::Returned)
+    }
+
     /// Is its id to be compared with those that were dealt with?
     pub(super) fn has_own_id(&self) -> bool {
         self.task == Task::New && self.event.id.is_some()
@@ -89,8 +94,11 @@ impl Batch {
     }
 }
 
+/// A batch ends with the event that brings it to so many bytes, if each recipient gets the event's own.
+const MAX_BYTES: usize = 32 << 20;
+
 /// Reads the items at `places`, from the first on, as many as fit a batch: it ends with the event that brings it to
-/// [`MAX_USERS`] recipients, so that what is looked up and committed at once is bounded.
+/// [`MAX_USERS`] recipients or [`MAX_BYTES`], so that what is looked up and committed at once is bounded.
 pub(super) fn read(
     lane: &Lane,
     opened: &Opened,
@@ -101,9 +109,9 @@ pub(super) fn read(
     now: Millis,
 ) -> Batch {
     let mut batch = Batch { queue: queue.to_string(), ..Batch::default() };
-    let mut recipients = 0;
+    let (mut recipients, mut bytes) = (0, 0);
     for (i, seq) in places {
-        if recipients >= MAX_USERS {
+        if recipients >= MAX_USERS || bytes >= MAX_BYTES {
             break;
         }
         let Some(window) = windows.get(*i) else { continue };
@@ -152,10 +160,12 @@ pub(super) fn read(
         };
         match event {
             Ok(entry) => {
-                recipients += match &entry.task {
+                let own = match &entry.task {
                     Task::Deferred(users) => users.len(),
                     _ => entry.event.to.recipients(),
                 };
+                recipients += own;
+                bytes += own * entry.body.len();
                 batch.entries.push(Entry { seq: *seq, ..entry });
             }
             Err(error) => {

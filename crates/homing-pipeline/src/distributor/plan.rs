@@ -33,7 +33,11 @@ impl Plan<'_> {
     /// Is it told in pages of many devices, in the trace too? Then the order per user is not kept.
     pub(super) fn is_paged(&self) -> bool {
         const PAGED_FROM: usize = 64;
-        self.recipients.len() > PAGED_FROM || matches!(self.entry.task, Task::Further { .. })
+        let targets = match &self.entry.event.to {
+            Audience::Tokens(devices) => devices.len(),
+            _ => self.recipients.len(),
+        };
+        targets > PAGED_FROM || matches!(self.entry.task, Task::Further { .. })
     }
 }
 
@@ -44,7 +48,7 @@ pub(super) fn plan<'a>(lane: &'a Lane, batch: &'a Batch, marks: &[Mark], draft: 
     let mut ids = HashSet::new();
     for (i, entry) in batch.entries.iter().enumerate() {
         let mark = marks.get(i).copied().unwrap_or_default();
-        if entry.has_own_id() && (mark.seen || !ids.insert(entry.id.as_str())) {
+        if entry.has_own_id() && (mark.seen || ids.contains(entry.id.as_str())) {
             draft.event_ends(entry, Fate::Skipped { rule: "duplicate".to_owned() }, Some("its id was seen before"));
             continue;
         }
@@ -59,7 +63,9 @@ pub(super) fn plan<'a>(lane: &'a Lane, batch: &'a Batch, marks: &[Mark], draft: 
                 continue;
             }
         };
+        // Only now: an item that cannot be used does not count.
         if entry.has_own_id() {
+            ids.insert(entry.id.as_str());
             draft.remember(&entry.id);
         }
         let starts = entry.event.send_at.unwrap_or(entry.first_at).max(entry.first_at);
@@ -68,7 +74,7 @@ pub(super) fn plan<'a>(lane: &'a Lane, batch: &'a Batch, marks: &[Mark], draft: 
             let quiet = matches!(entry.task, Task::Deferred(_));
             let fate = if quiet { Fate::Skipped { rule: "quiet".to_owned() } } else { Fate::Expired };
             draft.event_ends(entry, fate, None);
-        } else if entry.event.send_at.is_some_and(|at| at > draft.now()) {
+        } else if entry.is_whole() && entry.event.send_at.is_some_and(|at| at > draft.now()) {
             draft.later(entry, starts);
         } else {
             plans.push(Plan { entry, kind, content, expires_at, recipients: Vec::new(), rest: None });

@@ -193,7 +193,8 @@ impl Book {
         format!("{}:{}:{seq}:{:08x}", self.queue, self.first_epoch, crc32fast::hash(body))
     }
 
-    /// Buries an item that is not a notification: one target, as a foreign item is counted.
+    /// Buries an item that is not to be worked: all its targets, or one where it is no notification of ours, as a foreign
+    /// item is counted.
     pub(super) fn bury_unread(&mut self, log: &Log, seq: Seq, body: &[u8], reason: &str, error: String, now: Millis) {
         let id = self.anonymous(seq, body);
         let letter = DeadLetter {
@@ -210,9 +211,12 @@ impl Book {
         self.commit.counts.add("items.buried", 1);
         let fate = Fate::Dead { why: reason.to_owned() };
         let record = Record { at: now, id, stage: Stage::Send, fate, target: None, reason: Some(error) };
-        self.commit.record(record, 1);
-        if *log == Log::MAIN || Envelope::decode(body).is_ok() {
-            self.item(log, 1);
+        let envelope = if *log == Log::MAIN { None } else { Envelope::decode(body).ok() };
+        let item = envelope.as_ref().map_or(body, |envelope| envelope.body.as_slice());
+        let targets = Notification::decode(item).map_or(1, |notification| notification.targets.len().max(1));
+        self.commit.record(record, i64::try_from(targets).unwrap_or(i64::MAX));
+        if *log == Log::MAIN || envelope.is_some() {
+            self.item(log, targets);
         } else {
             // Somebody else put it into a list of ours: it comes onto the books as it leaves them.
             for field in ["items.filed", "items.returned", "send.in", "send.taken"] {

@@ -202,6 +202,21 @@ fn what_kills_its_owners_is_worked_alone_and_then_buried() {
 }
 
 #[test]
+fn a_page_that_is_buried_is_counted_with_all_its_targets() {
+    let page = notification("1", "higo", &["a", "b", "c"]);
+    let mut guilty = Sender::open(&opened(6, Bytes::new()));
+    guilty.accept(std::slice::from_ref(&page));
+    let commit = guilty.commit();
+    assert_eq!((commit.counts.get("send.taken"), commit.counts.get("send.dead.suspect")), (3, 3));
+    let envelope = Envelope { id: "1".to_owned(), body: page.encode().to_vec(), ..Envelope::default() };
+    let mut guilty = Sender::open(&opened(6, Bytes::new()));
+    guilty.desk.accept(&Log::RETRY, vec![Item { seq: 0, body: envelope.encode() }], &HashSet::new(), NOW);
+    let commit = guilty.commit();
+    let count = |field| commit.counts.get(field);
+    assert_eq!((count("items.returned"), count("send.returned"), count("send.dead.suspect")), (1, 3, 3));
+}
+
+#[test]
 fn what_is_no_notification_is_buried_with_its_bytes() {
     let mut sender = Sender::open(&opened(0, Bytes::new()));
     sender.desk.accept(&Log::MAIN, vec![Item { seq: 0, body: Bytes::from_static(b"garbage") }], &HashSet::new(), NOW);
