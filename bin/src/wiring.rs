@@ -120,6 +120,27 @@ pub fn delivery(name: &str, lane: &Lane) -> anyhow::Result<(Shards, DeliveryCode
     Ok((shards(&format!("lane.{name}.delivery.{XINGE}"), lists)?, codec))
 }
 
+/// Has every lane lists of its own? Two kinds of workers on one list would take each other's items for bad ones.
+///
+/// # Errors
+/// Names a list and its two places.
+pub fn own_lists(config: &Config) -> anyhow::Result<()> {
+    let mut known: HashMap<QueueName, String> = HashMap::new();
+    for (name, lane) in &config.lane {
+        let entry = (format!("lane.{name}.entry"), &lane.entry);
+        let delivery = lane.delivery.iter().map(|(channel, lists)| (format!("lane.{name}.delivery.{channel}"), lists));
+        for (place, lists) in std::iter::once(entry).chain(delivery) {
+            for queue in shards(&place, lists)?.all() {
+                let list = queue.to_string();
+                if let Some(other) = known.insert(queue, place.clone()) {
+                    bail!("{place}: the list {list} is that of {other}, too; every lane has lists of its own");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What a lane says of users without a profile.
 fn defaults(name: &str, lane: &Lane) -> anyhow::Result<ProfileDefaults> {
     let quiet = lane.quiet.as_ref().map(|span| (span.from.clone(), span.to.clone()));
@@ -155,6 +176,7 @@ pub fn distributors(
     scope: &Scope,
     cx: &Context,
 ) -> anyhow::Result<Vec<Box<dyn Worker>>> {
+    own_lists(config)?;
     let lanes = lanes(config, stores)?;
     let mut workers: Vec<Box<dyn Worker>> = Vec::new();
     for (name, lane) in config.lane.iter().filter(|(name, _)| scope.has_lane(name)) {
@@ -267,6 +289,7 @@ pub fn foreign(config: &Config) -> anyhow::Result<Foreign> {
 /// # Errors
 /// Names the key that does not fit.
 pub fn senders(config: &Config, stores: &Stores, scope: &Scope, cx: &Context) -> anyhow::Result<Vec<Box<dyn Worker>>> {
+    own_lists(config)?;
     let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     let given = &config.sender;
     let options = sender::Options {
@@ -421,6 +444,10 @@ pub fn check(config: &Config, stores: &Stores) -> anyhow::Result<()> {
     distributors(config, stores, &all, &cx)?;
     senders(config, stores, &all, &cx)?;
     scanners(config, stores, None, &cx)?;
+    config.admin.check()?;
+    if config.intake.is_used() {
+        crate::intake::check(config, &cx)?;
+    }
     Ok(())
 }
 
@@ -429,4 +456,52 @@ struct Nobody;
 impl homing_pipeline::context::Status for Nobody {
     fn ready(&self, _: &str) {}
     fn not_ready(&self, _: &str, _: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn error(text: &str) -> String {
+        // Whoever installed one before us decided it.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("homing.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&[file]).unwrap();
+        let stores = homing_stores::build(&config.stores()).unwrap();
+        check(&config, &stores).map_or_else(|error| format!("{error:#}"), |()| "nothing".to_owned())
+    }
+
+    #[test]
+    fn a_list_has_one_place() {
+        let lane = |name, entry, delivery| {
+            format!(
+                "[lane.{name}]\nentry = {{ name = '{entry}', shards = 2 }}\ndelivery.xinge = {{ name = '{delivery}' }}\n"
+            )
+        };
+        assert_eq!(
+            error(&lane("a", "q{n}", "q2")),
+            "lane.a.delivery.xinge: the list q2 is that of lane.a.entry, too; every lane has lists of its own"
+        );
+        assert_eq!(
+            error(&(lane("a", "q{n}", "x") + &lane("b", "p{n}", "x"))),
+            "lane.b.delivery.xinge: the list x is that of lane.a.delivery.xinge, too; every lane has lists of its own"
+        );
+    }
+
+    #[test]
+    fn what_a_daemon_would_refuse_is_found_before_it_starts() {
+        let whole = |more: &str| {
+            let stores = "[stores.kv]\nkind = 'redis'\nurl = 'redis://127.0.0.1:1/0'\n";
+            let tokens = "[lookup.tokens]\nstore = 'kv'\ntype = 'hash'\nkey = 'd:{user_id}'\nfields = ['token']\n";
+            error(&format!("{stores}{tokens}[lane.a]\nentry.name = 'q'\ndelivery.xinge.name = 'x'\n{more}"))
+        };
+        assert_eq!(whole(""), "nothing");
+        let public = whole("[admin]\nlisten = '0.0.0.0:9101'");
+        assert!(public.contains("can be reached from other machines"), "{public}");
+        let short = whole("[[intake.keys]]\nname = 'shop'\nkey = 'short'");
+        assert!(short.starts_with("intake: keys: `shop`"), "{short}");
+    }
 }

@@ -10,6 +10,9 @@ pub struct Shards {
     count: u32,
 }
 
+/// Most lists of a family: each has a lease, and several keys, of its own.
+const MOST: u32 = 10_000;
+
 /// A queue template that cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
@@ -19,19 +22,25 @@ pub enum TemplateError {
     /// A family has at least one list.
     #[error("`{0}` must have at least one shard")]
     NoShard(String),
+    /// More than anybody has, or numbers beyond 32 bits.
+    #[error("`{0}` has too many shards: at most {MOST}, with numbers below 4294967296")]
+    TooMany(String),
 }
 
 impl Shards {
     /// `count` lists named by `template`, in which `{n}` stands for the number. Without `{n}` there is one list.
     ///
     /// # Errors
-    /// Several shards without `{n}`, or none at all.
+    /// Several shards without `{n}`, none at all, or too many.
     pub fn new(template: &str, first: u32, count: u32) -> Result<Self, TemplateError> {
         if count == 0 {
             return Err(TemplateError::NoShard(template.to_owned()));
         }
         if count > 1 && !template.contains("{n}") {
             return Err(TemplateError::NoNumber(template.to_owned()));
+        }
+        if count > MOST || first.checked_add(count).is_none() {
+            return Err(TemplateError::TooMany(template.to_owned()));
         }
         Ok(Self { template: template.to_owned(), first, count })
     }
@@ -72,6 +81,9 @@ mod tests {
         assert_eq!(Shards::new("hg_message_queue", 1, 1).unwrap().of("42").as_str(), "hg_message_queue");
         assert_eq!(Shards::new("{{p{n}}}q", 3, 1).unwrap().of("42").as_str(), "{p3}q");
         assert_eq!(Shards::new("q", 1, 2), Err(TemplateError::NoNumber("q".into())));
+        let many = |first, count| Shards::new("q{n}", first, count).unwrap_err().to_string();
+        assert_eq!(many(1, 10_001), "`q{n}` has too many shards: at most 10000, with numbers below 4294967296");
+        assert_eq!(many(u32::MAX, 1), many(1, u32::MAX));
     }
 
     #[test]
