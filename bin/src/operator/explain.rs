@@ -44,7 +44,7 @@ pub struct Options {
     config: Vec<PathBuf>,
 }
 
-/// Runs the command; answers whether there was anything to say.
+/// Runs the command; answers whether there was anything to say, and everybody answered.
 ///
 /// # Errors
 /// The configuration does not fit, the lane or type is not known, the queue server cannot be reached.
@@ -89,7 +89,8 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
             print!("{}", lines(explanation));
         }
     }
-    Ok(history.is_none_or(|history| !history.records.is_empty()))
+    let answered = explanations.iter().all(|one| one.lookups.iter().all(|asked| asked.down.is_none()));
+    Ok(answered && history.is_none_or(|history| !history.records.is_empty()))
 }
 
 /// What one lane would do for a user.

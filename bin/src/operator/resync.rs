@@ -19,10 +19,11 @@ pub async fn resync(config: &Config, name: &str) -> anyhow::Result<()> {
     let name = QueueName::new(name);
     let mut shard = match queue.acquire(&name).await {
         Ok(shard) => shard,
-        Err(Error::Held { owner, .. }) => bail!(
-            "{name} is held by the worker {owner}: stop Homing's daemons of this list first (a worker that met a \
-             foreign consumer keeps its lease so that nobody goes on unseen)"
-        ),
+        Err(held @ Error::Held { .. }) => {
+            let what = "is held by the worker that is named here; stop Homing's daemons of this list first (a worker that \
+                        met a foreign consumer keeps its lease so that nobody goes on unseen)";
+            return Err(held).with_context(|| format!("{name} {what}"));
+        }
         Err(error) => return Err(error.into()),
     };
     let gone = shard.resync().await.context("resync")?;
