@@ -70,6 +70,9 @@ pub fn queue(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
     if redis.margin * 2 > redis.lease {
         bail!("redis.margin must be at most half of redis.lease");
     }
+    if redis.timeout.is_zero() {
+        bail!("redis.timeout must be above 0");
+    }
     if redis.timeout * 2 > redis.lease {
         bail!("redis.timeout must be at most half of redis.lease: a lease must outlive a lost answer");
     }

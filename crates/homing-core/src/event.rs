@@ -387,7 +387,8 @@ fn text(item: &Value, path: &str) -> Result<Option<String>, Invalid> {
 fn time(field: &str, value: &Value) -> Result<Millis, Invalid> {
     let wrong = || Invalid::new(field, "expected RFC 3339 (2026-11-21T09:00:00+08:00) or seconds since 1970");
     if let Some(seconds) = value.int() {
-        return seconds.checked_mul(1_000).filter(|ms| *ms >= 0).ok_or_else(wrong);
+        // Up to the year 9999, as RFC 3339.
+        return seconds.checked_mul(1_000).filter(|ms| (0..253_402_300_800_000).contains(ms)).ok_or_else(wrong);
     }
     let text = value.text().ok_or_else(wrong)?;
     text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).map_err(|_| wrong())

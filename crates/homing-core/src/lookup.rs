@@ -15,6 +15,8 @@ pub type Row = BTreeMap<String, String>;
 pub struct StoreDown {
     /// Name of the lookup.
     pub lookup: String,
+    /// The store is well, and what it holds for these subjects cannot be used: the same question gets the same answer.
+    pub refused: bool,
     /// Why.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,

@@ -69,6 +69,7 @@ impl Failure {
 
     /// As the core's error of the lookup or source `name`.
     pub(crate) fn of(self, name: &str) -> StoreDown {
-        StoreDown { lookup: name.to_owned(), source: Box::new(self) }
+        let refused = matches!(self, Self::Values { .. } | Self::Contradiction { .. });
+        StoreDown { lookup: name.to_owned(), refused, source: Box::new(self) }
     }
 }

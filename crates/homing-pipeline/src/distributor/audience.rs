@@ -8,6 +8,7 @@ use homing_core::{
 };
 
 use super::{Lane, intake::Task, plan::Plan};
+use crate::context::describe;
 
 /// Recipients behind a page that are still to be worked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(super) struct Rest {
     pub(super) worked: u64,
 }
 
-/// Fills in the recipients of every plan, and what is left of a large audience.
+/// Fills in the recipients of every plan, and what is left of a large audience; or why it cannot be listed.
 pub(super) async fn resolve(lane: &Lane, plans: &mut [Plan<'_>]) -> Result<(), StoreDown> {
     let owners = owners(lane, plans).await?;
     for plan in plans {
@@ -39,7 +40,20 @@ pub(super) async fn resolve(lane: &Lane, plans: &mut [Plan<'_>]) -> Result<(), S
                 else {
                     continue;
                 };
-                let page = enumerator.page(of, after, MAX_USERS).await?;
+                let page = match enumerator.page(of, after, MAX_USERS).await {
+                    Ok(page) if after.is_some() && page.next.as_deref() == after => {
+                        plan.refused =
+                            Some(format!("{} stands still behind {}", enumerator.name(), after.unwrap_or("")));
+                        continue;
+                    }
+                    Ok(page) => page,
+                    // One group's bad data must not hold up everybody behind it.
+                    Err(down) if down.refused => {
+                        plan.refused = Some(describe(&down));
+                        continue;
+                    }
+                    Err(down) => return Err(down),
+                };
                 let worked = worked + page.members.len() as u64;
                 plan.rest = page.next.map(|after| Rest { after, worked });
                 page.members

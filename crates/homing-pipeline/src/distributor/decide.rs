@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use homing_core::{
     catalogue::QuietPolicy,
     clock::Millis,
-    event::Audience,
+    event::{Audience, Invalid},
     lookup::{Row, StoreDown},
     queue::{Commit, Mark},
     rules::{Facts, Refusal, first_refusal, quiet_hours},
@@ -42,6 +42,13 @@ pub(super) async fn settle_batch(lane: &Lane, batch: &Batch, marks: &[Mark], now
     let mut draft = Draft::open(batch, now);
     let mut plans = plan(lane, batch, marks, &mut draft);
     resolve(lane, &mut plans).await?;
+    plans.retain(|plan| match &plan.refused {
+        Some(why) => {
+            draft.invalid(plan.entry, &Invalid::new("to", why.clone()));
+            false
+        }
+        None => true,
+    });
 
     let users = unique(plans.iter().flat_map(|p| p.recipients.iter().map(String::as_str)));
     let facts = facts_of(lane, &users).await?;

@@ -273,6 +273,34 @@ async fn a_large_group_is_worked_page_by_page() {
 }
 
 #[tokio::test]
+async fn an_audience_that_cannot_be_listed_is_buried_and_one_that_is_down_is_waited_for() {
+    struct Broken(bool);
+    impl Members for Broken {
+        fn name(&self) -> &str {
+            "broken"
+        }
+        fn page<'a>(&'a self, _: &'a str, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Page, StoreDown>> {
+            let down = StoreDown { lookup: "broken".into(), refused: self.0, source: "101000 members".into() };
+            async move { Err(down) }.boxed()
+        }
+    }
+    let with = |refused| lane(|lane| drop(lane.enumerators.insert("members", Arc::new(Broken(refused)))));
+    let event = Bytes::from(json!({"type": 7, "to": {"group": "9", "members": true}}).to_string());
+    let (batch, commit) = work(&with(true), Log::MAIN, std::slice::from_ref(&event), &[], DAY).await;
+    let mut books = Books::default();
+    books.apply(&batch, &commit);
+    books.balanced();
+    let letter = homing_core::wire::DeadLetter::decode(&commit.bury[0]).unwrap();
+    assert_eq!(letter.error, "to: lookup broken could not be answered: 101000 members");
+
+    let mut window = Window::open(&LogState { log: Log::MAIN, head: 0, checkpoint: Bytes::new() });
+    let places: Vec<_> = window.accept(vec![Item { seq: 0, body: event }]).into_iter().map(|seq| (0, seq)).collect();
+    let waiting = with(false);
+    let batch = intake::read(&waiting, &opened(), &QueueName::new("q"), &[window], &places, false, DAY);
+    assert!(settle_batch(&waiting, &batch, &[], DAY).await.is_err(), "it is asked again");
+}
+
+#[tokio::test]
 async fn known_and_cancelled_ids_end_at_the_door() {
     let lane = lane(|_| {});
     let body = |id: &str| Bytes::from(json!({"id": id, "type": 7, "to": {"user": "1"}}).to_string());

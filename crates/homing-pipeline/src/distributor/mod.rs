@@ -199,7 +199,7 @@ impl Distributor {
         let mut next_due = opened.next_due;
         // An own list is only looked at while it may have something.
         let (mut retry_has_items, mut fanout_has_items) = (true, true);
-        let mut fanout_turn = false;
+        let mut turn = 0;
         // Peeked and not worked yet.
         let mut places: Vec<Place> = Vec::new();
         // Something at the head kills its owners: one item at a time shows which it is.
@@ -211,10 +211,9 @@ impl Distributor {
                 next_due = promoted.next_due;
                 retry_has_items |= promoted.moved > 0;
             }
-            // What is due comes first; then what is new and a page of a large audience take turns.
-            fanout_turn = !fanout_turn;
-            let order = if fanout_turn { [RETRY, FANOUT, MAIN] } else { [RETRY, MAIN, FANOUT] };
-            for i in order {
+            // What is due, what is new and a page of a large audience take turns: none is kept behind the others' backlog.
+            turn = (turn + 1) % 3;
+            for i in [[RETRY, MAIN, FANOUT], [MAIN, RETRY, FANOUT], [FANOUT, RETRY, MAIN]][turn] {
                 // What a batch of many recipients left over comes before anything else.
                 if !places.is_empty() {
                     break;

@@ -27,6 +27,8 @@ pub(super) struct Plan<'a> {
     pub(super) recipients: Vec<String>,
     /// Recipients behind these.
     pub(super) rest: Option<Rest>,
+    /// Why its recipients cannot be listed, however often one asks.
+    pub(super) refused: Option<String>,
 }
 
 impl Plan<'_> {
@@ -77,7 +79,7 @@ pub(super) fn plan<'a>(lane: &'a Lane, batch: &'a Batch, marks: &[Mark], draft: 
         } else if entry.is_whole() && entry.event.send_at.is_some_and(|at| at > draft.now()) {
             draft.later(entry, starts);
         } else {
-            plans.push(Plan { entry, kind, content, expires_at, recipients: Vec::new(), rest: None });
+            plans.push(Plan { entry, kind, content, expires_at, recipients: Vec::new(), rest: None, refused: None });
         }
     }
     plans
