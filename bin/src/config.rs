@@ -258,9 +258,10 @@ pub struct Scanner {
     /// The event type that a chat becomes.
     pub r#type: String,
     /// Time between looks.
-    #[serde(with = "duration")]
+    #[serde(default = "second", with = "duration")]
     pub poll: Duration,
     /// Chats per page.
+    #[serde(default = "half_thousand")]
     pub page: usize,
     /// `newest` (history is not pushed), `beginning`, or a time (RFC 3339).
     #[serde(default)]
@@ -365,6 +366,14 @@ fn hour() -> Duration {
     Duration::from_secs(3_600)
 }
 
+fn half_thousand() -> usize {
+    500
+}
+
+fn second() -> Duration {
+    Duration::from_secs(1)
+}
+
 fn minute() -> Duration {
     Duration::from_secs(60)
 }
@@ -432,8 +441,10 @@ impl Config {
         let (name, text) = match &self.push_types.file {
             None => ("config/push_types.toml (compiled in)".to_owned(), PUSH_TYPES.to_owned()),
             Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).with_context(|| format!("push_types.file: {}", path.display()))?;
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    let here = std::env::current_dir().unwrap_or_default();
+                    format!("push_types.file: {} (as seen from {})", path.display(), here.display())
+                })?;
                 (path.display().to_string(), text)
             }
         };

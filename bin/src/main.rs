@@ -107,7 +107,7 @@ enum ScanCommand {
 
 #[derive(Subcommand)]
 enum Provider {
-    /// Xinge v2, with the apps of the configuration's accounts.
+    /// Xinge v2, v3 and TPNS, with the apps of the configuration's accounts.
     Xinge {
         #[command(flatten)]
         files: Files,

@@ -47,6 +47,9 @@ pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
     for name in without_text(&catalogue) {
         println!("warning push types: {name} has neither title nor body: phones show an empty message");
     }
+    for (name, _) in config.lane.iter().filter(|(_, lane)| lane.rules.is_empty()) {
+        println!("warning lane.{name}: it has no rules: everybody with a device is told, at any hour, online or not");
+    }
     if offline {
         return Ok(true);
     }

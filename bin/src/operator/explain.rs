@@ -255,6 +255,7 @@ fn device(config: &Config, row: &Row, app: Option<&str>) -> Device {
         Some(account.platform) == platform && account.app == own && account.environment == environment
     });
     let fits = app.is_none_or(|app| app == own) && platform.is_some() && !get("token").is_empty() && !own.is_empty();
+    let fits = fits && account.is_some();
     let account = match account {
         _ if app.is_some_and(|app| app != own) => "not of the app that is meant".to_owned(),
         _ if platform.is_none() => format!("`{}` is no platform that is known", get("platform")),

@@ -1,7 +1,7 @@
 //! `homing up --observe`: watches the lists of a live installation and says what Homing would push to whom and why. It
 //! takes no lease, writes nothing and takes nothing away; the old workers go on beside it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Write as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use homing_core::{
@@ -78,7 +78,7 @@ pub async fn run(config: &Config, stores: &Stores, cx: &Context, json: bool) -> 
         watchers.spawn(watch_chats(cx.clone(), Arc::clone(lane), scanner, tell.clone()));
     }
     drop(tell);
-    println!("Observing {lists} lists and chat sources. Nothing is taken, written or sent. Ctrl-C ends it.");
+    eprintln!("Observing {lists} lists and chat sources. Nothing is taken, written or sent. Ctrl-C ends it.");
     let mut totals: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         let observed = tokio::select! {
@@ -90,15 +90,20 @@ pub async fn run(config: &Config, stores: &Stores, cx: &Context, json: bool) -> 
             *totals.entry(record.stage.field(&record.fate).into_owned()).or_default() += 1;
         }
         if json {
-            println!("{}", serde_json::to_string(&observed)?);
+            say(&(serde_json::to_string(&observed)? + "\n"));
         } else {
-            print!("{}", lines(&observed));
+            say(&lines(&observed));
         }
     }
     watchers.shutdown().await;
     let totals: Vec<String> = totals.iter().map(|(fate, n)| format!("{fate} {n}")).collect();
-    println!("Seen: {}", if totals.is_empty() { "nothing".to_owned() } else { totals.join(", ") });
+    eprintln!("Seen: {}", if totals.is_empty() { "nothing".to_owned() } else { totals.join(", ") });
     Ok(())
+}
+
+/// A reader that went away ends nothing.
+fn say(text: &str) {
+    std::io::stdout().write_all(text.as_bytes()).ok();
 }
 
 /// Looks at a list again and again. An item is new if it was not in the former look at the same place behind what was
@@ -239,7 +244,7 @@ fn lines(observed: &Observed) -> String {
                 let until = jiff::Timestamp::from_millisecond(*until).map(|t| t.to_string()).unwrap_or_default();
                 format!("would wait with {target} until {until} ({reason})")
             }
-            Fate::NoDevice => format!("would not tell {target}: no device {reason}"),
+            Fate::NoDevice => format!("would not tell {target}: no device {reason}").trim_end().to_owned(),
             Fate::Invalid { error } => format!("would bury it: {error}"),
             Fate::Queued { .. } => continue,
             fate => format!("{} {target} {reason}", fate.name()),

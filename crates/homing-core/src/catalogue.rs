@@ -376,8 +376,13 @@ impl Catalogue {
         };
         let render = |field: &str| {
             let name = format!("{}.{field}", kind.name);
-            let text = self.templates.get_template(&name).and_then(|t| t.render(&context));
-            text.map_err(|e| Invalid::new("data", format!("template {name} cannot be filled: {e}")))
+            self.templates.get_template(&name).and_then(|t| t.render(&context)).map_err(|e| {
+                let used = self.templates.get_template(&name).map(|t| t.undeclared_variables(true)).unwrap_or_default();
+                let mut missing: Vec<String> = used.into_iter().filter(|path| is_missing(path, &event.data)).collect();
+                missing.sort_unstable();
+                let why = if missing.is_empty() { e.to_string() } else { format!("{} is missing", missing.join(", ")) };
+                Invalid::new("data", format!("template {name} cannot be filled: {why}"))
+            })
         };
         let text = |field: &str, own: &Option<String>| match (own, locale) {
             (Some(text), _) => Ok(text.clone()),
@@ -415,6 +420,17 @@ impl Catalogue {
     }
 }
 
+/// Does a template's `data.goods.name` find nothing?
+fn is_missing(path: &str, data: &serde_json::Map<String, serde_json::Value>) -> bool {
+    let Some(path) = path.strip_prefix("data.") else { return false };
+    let mut parts = path.split('.');
+    let mut found = parts.next().and_then(|first| data.get(first));
+    for part in parts {
+        found = found.and_then(|value| value.get(part));
+    }
+    found.is_none()
+}
+
 impl PushType {
     /// The language among its own that serves `locale` (`zh-CN`): the same, else the one without a region.
     pub fn nearest(&self, locale: &str) -> Option<&str> {
@@ -448,7 +464,7 @@ mod tests {
         e.body = Some("own".into());
         assert_eq!(catalogue.compose(kind, &e, "zh").unwrap().body, "own");
         let error = catalogue.compose(kind, &event(serde_json::json!({})), "zh").unwrap_err().to_string();
-        assert!(error.starts_with("data: template GOODS_SENT.body cannot be filled: undefined value"), "{error}");
+        assert_eq!(error, "data: template GOODS_SENT.body cannot be filled: data.goods is missing");
         assert_eq!(catalogue.find(&Kind::Code(1)).unwrap().ttl, 60_000);
         let error = catalogue.find(&Kind::Code(99)).unwrap_err().to_string();
         assert_eq!(error, "type: 99 is not in the catalogue of push types");

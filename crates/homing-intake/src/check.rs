@@ -64,9 +64,17 @@ pub(crate) fn check(
     // The distributor reads it so too: it has the field of the intake, so the lane's own map does not count.
     let read = Event::read(&event, &Map::default())?;
     let kind = catalogue.find(&read.kind)?;
-    let name = kind.lane.as_deref().or(wanted).unwrap_or(SYSTEM);
+    // An installation with one lane need not call it `system`.
+    let usual = match lanes {
+        [only] => only.name.as_str(),
+        _ => SYSTEM,
+    };
+    let name = kind.lane.as_deref().or(wanted).unwrap_or(usual);
     let lane = lanes.iter().find(|lane| lane.name == name);
-    let lane = lane.ok_or_else(|| Invalid::new("lane", format!("there is no lane {name}")))?;
+    let lane = lane.ok_or_else(|| {
+        let known: Vec<&str> = lanes.iter().map(|lane| lane.name.as_str()).collect();
+        Invalid::new("lane", format!("there is no lane {name}; there are {}", known.join(", ")))
+    })?;
     let kind = catalogue.admit(name, &read)?;
     lane.can_find(&read.to)?;
     catalogue.compose(kind, &read, &lane.locale)?;
@@ -135,7 +143,11 @@ mod tests {
         assert_eq!(lane(r#"{"type":1,"to":{"user":1}}"#, Some("system")), "private");
         assert_eq!(lane(r#"{"type":7,"to":{"user":1},"data":{"goods":1}}"#, Some("private")), "private");
         assert_eq!(lane(r#"{"type":7,"to":{"user":1},"data":{"goods":1}}"#, None), "system");
-        refused(r#"{"type":7,"to":{"user":1}}"#, Some("nowhere"), "lane: there is no lane nowhere");
+        refused(
+            r#"{"type":7,"to":{"user":1}}"#,
+            Some("nowhere"),
+            "lane: there is no lane nowhere; there are private, system",
+        );
     }
 
     #[test]

@@ -67,7 +67,10 @@ async fn the_lane_is_the_types_else_the_requests() {
     assert_eq!((rig.items(0).await, rig.items(1).await), (0, 2));
     let (status, body) = told(rig.post("/v1/events?lane=nowhere").json(&event(1)).send().await.unwrap()).await;
     assert_eq!(status, 400);
-    assert_eq!(body, json!({"error": {"field": "lane", "message": "there is no lane nowhere"}}));
+    assert_eq!(
+        body,
+        json!({"error": {"field": "lane", "message": "there is no lane nowhere; there are system, group"}})
+    );
 }
 
 #[tokio::test]
