@@ -387,6 +387,11 @@ pub trait Shard: Send {
     /// Moves what is due at `now` from the delayed set to the `retry` list, at most 1,000 a call. Repeat freely.
     fn promote(&mut self, now: Millis) -> BoxFuture<'_, Result<Promoted>>;
 
+    /// Is the owner's death from now on to be held against the items that it has read ([`Opened::suspicion`])? The first
+    /// peek says yes; a careful worker says no while it waits for somebody else, who may be what keeps it until it is
+    /// killed. Repeat freely.
+    fn blame(&mut self, items: bool) -> BoxFuture<'_, Result<()>>;
+
     /// Extends the lease. Repeat freely.
     fn renew(&mut self) -> BoxFuture<'_, Result<()>>;
 

@@ -242,3 +242,28 @@ async fn a_redis_that_is_killed_twice_costs_nothing() {
         assert!(daemon.stop().await.success());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deaths_while_a_store_stalls_are_not_held_against_the_events() {
+    let world = World::start("").await;
+    let sender = world.daemon("sender").await;
+    world.php_push("hg_message_queue", 40, 0);
+    let locked = world.lock_table("t_account", 6);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut deaths = 0;
+    while !locked.is_finished() && deaths < 12 {
+        let distributor = world.spawn("distributor", &[]);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        distributor.kill();
+        deaths += 1;
+    }
+    assert!(deaths > 7, "only {deaths} deaths: an item is buried from 6 on");
+    tokio::task::spawn_blocking(move || locked.join().unwrap()).await.unwrap();
+    let distributor = world.daemon("distributor").await;
+    let ledger = world.settled(&[("system", 40)], Duration::from_secs(30)).await;
+    let lane = &ledger["lanes"]["system"];
+    assert_eq!((&lane["entry"]["fates"]["expanded"], &ledger["balanced"]), (&40.into(), &true.into()), "{ledger:#}");
+    assert_eq!(lane["dead list"]["in"], 0, "{ledger:#}");
+    println!("{deaths} deaths while MariaDB stalled: 40 of 40 events worked, none taken for the cause");
+    assert!(distributor.stop().await.success() && sender.stop().await.success());
+}

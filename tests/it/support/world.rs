@@ -190,6 +190,14 @@ impl World {
         mysql(server, &format!("USE {name}; {sql}"))
     }
 
+    /// Holds a table of the company's, so that nobody else can read it, for so many seconds.
+    pub(crate) fn lock_table(&self, table: &str, seconds: u32) -> std::thread::JoinHandle<String> {
+        let (server, name) = self.mysql_url.rsplit_once('/').unwrap();
+        let sql = format!("USE {name}; LOCK TABLES {table} WRITE; SELECT SLEEP({seconds});");
+        let server = server.to_owned();
+        std::thread::spawn(move || mysql(&server, &sql))
+    }
+
     /// Everything that commits of the system lane's shards write, but for owners and leases.
     pub(crate) async fn shard_state(&self) -> Vec<String> {
         let mut redis = self.redis().await;

@@ -10,7 +10,6 @@ use homing_core::{
     lookup::{Row, StoreDown},
     queue::{Commit, Mark},
     rules::{Facts, Refusal, first_refusal, quiet_hours},
-    steps::Step,
 };
 
 use super::{
@@ -21,24 +20,26 @@ use super::{
     intake::Batch,
     plan::{Plan, plan},
 };
-use crate::context::Context;
 
-/// Decides what becomes of a batch; `marks` are what is known of its entries' ids. Only lookups are awaited; it may be
-/// dropped and repeated.
-pub(super) async fn decide(
-    lane: &Lane,
-    cx: &Context,
-    batch: &Batch,
-    marks: &[Mark],
-    now: Millis,
-) -> Result<Commit, StoreDown> {
-    let commit = settle_batch(lane, batch, marks, now).await?;
-    cx.steps.at(Step::LookedUp);
-    Ok(commit)
+/// A batch of which everything is known that others know.
+pub(super) struct Gathered<'a> {
+    draft: Draft<'a>,
+    plans: Vec<Plan<'a>>,
+    /// In the order of [`recipients`].
+    facts: Vec<Facts>,
+    refusals: Vec<Option<Refusal>>,
+    /// Of those that may be told, in the same order.
+    devices: Vec<Vec<Row>>,
 }
 
-/// [`decide`] without anything around it.
-pub(super) async fn settle_batch(lane: &Lane, batch: &Batch, marks: &[Mark], now: Millis) -> Result<Commit, StoreDown> {
+/// Asks everybody who must be asked about a batch; `marks` are what is known of its entries' ids. It may be dropped and
+/// repeated.
+pub(super) async fn gather<'a>(
+    lane: &'a Lane,
+    batch: &'a Batch,
+    marks: &[Mark],
+    now: Millis,
+) -> Result<Gathered<'a>, StoreDown> {
     let mut draft = Draft::open(batch, now);
     let mut plans = plan(lane, batch, marks, &mut draft);
     resolve(lane, &mut plans).await?;
@@ -49,23 +50,39 @@ pub(super) async fn settle_batch(lane: &Lane, batch: &Batch, marks: &[Mark], now
         }
         None => true,
     });
-
-    let users = unique(plans.iter().flat_map(|p| p.recipients.iter().map(String::as_str)));
+    let users = recipients(&plans);
     let facts = facts_of(lane, &users).await?;
     let refusals: Vec<Option<Refusal>> = facts.iter().map(|facts| first_refusal(&lane.rules, facts, now)).collect();
-
-    // Who is only asleep has devices, too: a type may be told all the same.
-    let wanted = |refusal: &Option<Refusal>| refusal.as_ref().is_none_or(|r| r.until.is_some());
-    let told: Vec<&str> = users.iter().zip(&refusals).filter(|(_, r)| wanted(r)).map(|(u, _)| *u).collect();
+    let told = may_be_told(&users, &refusals);
     let devices = if told.is_empty() { Vec::new() } else { lane.tokens.rows(&told).await? };
-    let devices: HashMap<&str, &[Row]> = told.iter().copied().zip(devices.iter().map(Vec::as_slice)).collect();
+    Ok(Gathered { draft, plans, facts, refusals, devices })
+}
 
-    let known: HashMap<&str, (&Facts, Option<&Refusal>)> =
-        users.iter().zip(facts.iter().zip(&refusals)).map(|(u, (f, r))| (*u, (f, r.as_ref()))).collect();
-    for plan in &plans {
-        judge(lane, plan, &known, &devices, &mut draft);
+impl Gathered<'_> {
+    /// What becomes of the batch.
+    pub(super) fn decide(mut self, lane: &Lane) -> Commit {
+        let users = recipients(&self.plans);
+        let told = may_be_told(&users, &self.refusals);
+        let devices: HashMap<&str, &[Row]> = told.into_iter().zip(self.devices.iter().map(Vec::as_slice)).collect();
+        let judged = self.facts.iter().zip(&self.refusals);
+        let known: HashMap<&str, (&Facts, Option<&Refusal>)> =
+            users.into_iter().zip(judged).map(|(user, (facts, refusal))| (user, (facts, refusal.as_ref()))).collect();
+        for plan in &self.plans {
+            judge(lane, plan, &known, &devices, &mut self.draft);
+        }
+        self.draft.close()
     }
-    Ok(draft.close())
+}
+
+/// Everybody whom a batch means, each once.
+fn recipients<'a>(plans: &'a [Plan<'_>]) -> Vec<&'a str> {
+    unique(plans.iter().flat_map(|plan| plan.recipients.iter().map(String::as_str)))
+}
+
+/// Who passes the rules, or is only asleep: a type may be told all the same.
+fn may_be_told<'a>(users: &[&'a str], refusals: &[Option<Refusal>]) -> Vec<&'a str> {
+    let wanted = |refusal: &Option<Refusal>| refusal.as_ref().is_none_or(|r| r.until.is_some());
+    users.iter().zip(refusals).filter(|(_, refusal)| wanted(refusal)).map(|(user, _)| *user).collect()
 }
 
 /// Tells, skips or defers each recipient of an event.

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::{
     DeliveryCodec, Devices, Lane,
-    decide::settle_batch,
+    decide::gather,
     intake::{self, Batch},
 };
 use crate::lane::Shards;
@@ -138,7 +138,7 @@ async fn work(lane: &Lane, log: Log, bodies: &[Bytes], marks: &[Mark], now: Mill
     let mut window = Window::open(&LogState { log, head: 0, checkpoint: Bytes::new() });
     let places: Vec<_> = window.accept(items).into_iter().map(|seq| (0, seq)).collect();
     let batch = intake::read(lane, &opened(), &QueueName::new("q"), &[window], &places, false, now);
-    let commit = settle_batch(lane, &batch, marks, now).await.unwrap();
+    let commit = gather(lane, &batch, marks, now).await.unwrap().decide(lane);
     (batch, commit)
 }
 
@@ -297,7 +297,7 @@ async fn an_audience_that_cannot_be_listed_is_buried_and_one_that_is_down_is_wai
     let places: Vec<_> = window.accept(vec![Item { seq: 0, body: event }]).into_iter().map(|seq| (0, seq)).collect();
     let waiting = with(false);
     let batch = intake::read(&waiting, &opened(), &QueueName::new("q"), &[window], &places, false, DAY);
-    assert!(settle_batch(&waiting, &batch, &[], DAY).await.is_err(), "it is asked again");
+    assert!(gather(&waiting, &batch, &[], DAY).await.is_err(), "it is asked again");
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ use homing_core::{
 };
 use tokio::time::sleep;
 
+use self::decide::Gathered;
 use crate::{context::Context, keeper::Worker, lane::Shards, meter};
 
 /// What a lane's distributors know; shared by its shards.
@@ -124,7 +125,7 @@ pub async fn preview(
     while !places.is_empty() {
         let batch = intake::read(lane, &unowned(), queue, &windows, &places, false, now);
         places.drain(..batch.items().min(places.len()));
-        let commit = decide::decide(lane, cx, &batch, &[], now).await?;
+        let commit = decide::gather(lane, &batch, &[], now).await?.decide(lane);
         whole.records.extend(commit.records);
         whole.append.extend(commit.append);
         whole.delay.extend(commit.delay);
@@ -205,6 +206,7 @@ impl Distributor {
         // Something at the head kills its owners: one item at a time shows which it is.
         let mut careful = opened.suspicion >= intake::CAREFUL;
         let mut guilty = opened.suspicion >= intake::GUILTY;
+        let mut watched = opened.suspicion > 0;
         while !self.cx.stop.is_cancelled() {
             if next_due.is_some_and(|due| due <= self.cx.clock.now()) {
                 let promoted = self.promote(shard).await?;
@@ -238,7 +240,16 @@ impl Distributor {
             let batch = intake::read(&self.lane, &opened, &self.queue, &windows, &places, guilty, self.cx.clock.now());
             let taken = batch.items();
             let marks = marks(shard, &batch).await?;
-            let Some(mut commit) = self.until_decided(shard, batch, &marks).await? else { return Ok(()) };
+            // Who may be dying of an item does not die of it while a store keeps it waiting.
+            if watched {
+                shard.blame(false).await?;
+            }
+            let Some(gathered) = self.until_gathered(shard, &batch, &marks).await? else { return Ok(()) };
+            self.cx.steps.at(Step::LookedUp);
+            if watched {
+                shard.blame(true).await?;
+            }
+            let mut commit = gathered.decide(&self.lane);
             for (i, seq) in places.drain(..taken.min(places.len())) {
                 if let Some(window) = windows.get_mut(i) {
                     window.finish(seq);
@@ -261,7 +272,7 @@ impl Distributor {
             if !commit.bury.is_empty() {
                 self.cx.spill(shard).await?;
             }
-            (careful, guilty) = (false, false);
+            (careful, guilty, watched) = (false, false, false);
         }
         Ok(())
     }
@@ -274,19 +285,16 @@ impl Distributor {
         Ok(promoted)
     }
 
-    /// Decides a batch; while a store is down it waits and asks again, so that an outage becomes neither silence nor
-    /// spam. `None` when the process stops first.
-    async fn until_decided(
-        &self,
+    /// Asks the stores about a batch until they answer. `None` when the process stops first.
+    async fn until_gathered<'a>(
+        &'a self,
         shard: &mut dyn Shard,
-        batch: intake::Batch,
-        marks: &[Mark],
-    ) -> queue::Result<Option<Commit>> {
+        batch: &'a intake::Batch,
+        marks: &'a [Mark],
+    ) -> queue::Result<Option<Gathered<'a>>> {
         let part = format!("lookups of {}", self.lane.name);
-        let decide = || -> BoxFuture<'_, _> {
-            Box::pin(decide::decide(&self.lane, &self.cx, &batch, marks, self.cx.clock.now()))
-        };
-        self.cx.until_answered(shard, &part, decide).await
+        let gather = || -> BoxFuture<'a, _> { Box::pin(decide::gather(&self.lane, batch, marks, self.cx.clock.now())) };
+        self.cx.until_answered(shard, &part, gather).await
     }
 
     /// Waits for a producer, for due work, or to be stopped. A look every second covers a wake-up that was lost with

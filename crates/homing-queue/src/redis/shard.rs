@@ -303,6 +303,13 @@ impl RedisShard {
         Ok(())
     }
 
+    async fn do_blame(&mut self, items: bool) -> Result<()> {
+        let mut cmd = self.scripts.blame.call(2);
+        cmd.arg(self.keys.own()).arg(self.keys.state()).arg(&self.token).arg(if items { 0 } else { 2 });
+        let answer = self.link.run(&self.scripts.blame, &cmd).await.map_err(unavailable)?;
+        if number(&answer) == Some(1) { Ok(()) } else { Err(self.fenced()) }
+    }
+
     async fn do_release(mut self: Box<Self>) -> Result<()> {
         let mut cmd = self.scripts.release.call(2);
         cmd.arg(self.keys.own()).arg(self.keys.state()).arg(&self.token);
@@ -351,6 +358,10 @@ impl Shard for RedisShard {
 
     fn promote(&mut self, now: Millis) -> BoxFuture<'_, Result<Promoted>> {
         Box::pin(self.do_promote(now))
+    }
+
+    fn blame(&mut self, items: bool) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.do_blame(items))
     }
 
     fn renew(&mut self) -> BoxFuture<'_, Result<()>> {

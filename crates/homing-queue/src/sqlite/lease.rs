@@ -162,10 +162,11 @@ impl Held {
         Ok(())
     }
 
-    /// Items were read by this owner: its death is held against the first of them.
-    pub(super) fn has_read(&self, tx: &Tx<'_>) -> Result<(), Fail> {
+    /// Is this owner's death to be held against the first of the items that it has read?
+    pub(super) fn blame(&self, tx: &Tx<'_>, items: bool) -> Result<(), Fail> {
         self.check(tx.db)?;
-        tx.db.prepare_cached("UPDATE shard SET clean = 0 WHERE id = ?1")?.execute([self.id])?;
+        let clean = if items { 0 } else { 2 };
+        tx.db.prepare_cached("UPDATE shard SET clean = ?2 WHERE id = ?1")?.execute([self.id, clean])?;
         Ok(())
     }
 

@@ -122,7 +122,7 @@ impl SqliteShard {
         let items = self.store.reader.run(move |db| peek(db, &held, &log, from, budget)).await?;
         if !self.has_read && !items.is_empty() {
             let held = self.held.clone();
-            self.store.writer.run(move |tx| held.has_read(tx)).await?;
+            self.store.writer.run(move |tx| held.blame(tx, true)).await?;
             self.has_read = true;
         }
         Ok(items)
@@ -193,6 +193,11 @@ impl SqliteShard {
         Ok(())
     }
 
+    async fn do_blame(&mut self, items: bool) -> Result<()> {
+        let held = self.held.clone();
+        self.store.writer.run(move |tx| held.blame(tx, items)).await
+    }
+
     async fn do_release(mut self: Box<Self>) -> Result<()> {
         let held = self.held.clone();
         let answer = self.store.writer.run(move |tx| held.release(tx)).await;
@@ -253,6 +258,10 @@ impl Shard for SqliteShard {
 
     fn promote(&mut self, now: Millis) -> BoxFuture<'_, Result<Promoted>> {
         Box::pin(self.do_promote(now))
+    }
+
+    fn blame(&mut self, items: bool) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.do_blame(items))
     }
 
     fn renew(&mut self) -> BoxFuture<'_, Result<()>> {

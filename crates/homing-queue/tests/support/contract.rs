@@ -373,6 +373,21 @@ pub async fn an_owner_that_dies_at_the_same_item_raises_suspicion(b: &dyn Backen
         drop(held);
         die().await;
     }
+    // Who waits for somebody else does not die of the item.
+    for (blamed, expected) in [(false, 4), (false, 4), (true, 5)] {
+        let queue = b.queue(short);
+        let mut held = Held::take(&*queue, &q).await;
+        held.peek().await;
+        held.shard.blame(false).await.unwrap();
+        if blamed {
+            held.shard.blame(true).await.unwrap();
+        }
+        die().await;
+        let held = Held::take(&*b.queue(short), &q).await;
+        assert_eq!(held.shard.opened().suspicion, expected, "blamed: {blamed}");
+        drop(held);
+        die().await;
+    }
     let queue = b.queue(short);
     let mut held = Held::take(&*queue, &q).await;
     held.peek().await;
