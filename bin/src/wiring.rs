@@ -278,13 +278,10 @@ pub fn channel(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn
     Ok(Arc::new(Xinge::new(accounts, &config.xinge, clock)?))
 }
 
-/// The reader of delivery items that another distributor wrote.
-///
-/// # Errors
-/// The catalogue cannot be read or used.
-pub fn foreign(config: &Config) -> anyhow::Result<Foreign> {
-    let catalogue = Arc::new(config.catalogue()?);
-    Ok(Foreign { catalogue, locale: "zh".to_owned(), kind: 55, ttl: 86_400_000 })
+/// The reader of a lane's delivery items that another distributor wrote: HIGO's default type and a day to live, where an
+/// item names neither.
+pub fn foreign(lane: &Lane, catalogue: Arc<Catalogue>) -> Foreign {
+    Foreign { catalogue, locale: lane.locale.clone(), kind: 55, ttl: 86_400_000 }
 }
 
 /// All senders of a scope.
@@ -307,7 +304,7 @@ pub fn senders(config: &Config, stores: &Stores, scope: &Scope, cx: &Context) ->
         limits: Limits::default(),
     };
     let channel = channel(config, Arc::clone(&cx.clock))?;
-    let foreign = Arc::new(foreign(config)?);
+    let catalogue = Arc::new(config.catalogue()?);
     let mut workers: Vec<Box<dyn Worker>> = Vec::new();
     for (name, lane) in config.lane.iter().filter(|(name, _)| scope.has_lane(name)) {
         let (delivery, codec) = delivery(name, lane)?;
@@ -315,6 +312,7 @@ pub fn senders(config: &Config, stores: &Stores, scope: &Scope, cx: &Context) ->
             // Those lists are a foreign sender's.
             continue;
         }
+        let foreign = Arc::new(foreign(lane, Arc::clone(&catalogue)));
         for queue in scope.queues(&delivery) {
             workers.push(Box::new(Sender {
                 queue,

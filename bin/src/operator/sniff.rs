@@ -1,6 +1,8 @@
 //! `homing check --sniff QUEUE`: the oldest item of a list, and what Homing makes of it. Where a producer writes its
 //! items in a shape of its own, this is how `[lane.NAME.map]` is found without code.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use homing_codec::{Value, decode, sniff as codec_of_byte};
 use homing_core::{
@@ -44,7 +46,10 @@ pub async fn sniff(config: &Config, queue: &str) -> anyhow::Result<bool> {
     };
     let sight = match role {
         Role::Entry => entry(config, name, lane, &item)?,
-        Role::Delivery => delivery(&wiring::foreign(config)?, list, &item, SystemClock::default().now()),
+        Role::Delivery => {
+            let foreign = wiring::foreign(lane, Arc::new(config.catalogue()?));
+            delivery(&foreign, list, &item, SystemClock::default().now())
+        }
     };
     print!("{}", sight.text);
     Ok(sight.well)

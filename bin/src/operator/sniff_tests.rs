@@ -94,9 +94,14 @@ fn long_and_binary_items_are_shortened_and_escaped() {
 fn items_of_a_delivery_list_are_ours_or_higos() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.toml");
-    std::fs::write(&file, "").unwrap();
-    let foreign = wiring::foreign(&Config::load(&[file]).unwrap()).unwrap();
+    let lane = "[lane.system]\nentry.name = 'q'\ndelivery.xinge.name = 'hg_xinge_queue'\nlocale = 'en'\n";
+    std::fs::write(&file, lane).unwrap();
+    let config = Config::load(&[file]).unwrap();
+    let foreign = wiring::foreign(&config.lane["system"], std::sync::Arc::new(config.catalogue().unwrap()));
     let (list, now) = (QueueName::new("hg_xinge_queue"), 1_000);
+    let wordless = br#"{"xinge_token":"abcdefgh","via":"android","app":"higo","type":7}"#;
+    let words = foreign.read(wordless, now, String::new).unwrap();
+    assert_eq!(words.title, "Shipped", "its type's, in the lane's language");
     let item = br#"a:4:{s:11:"xinge_token";s:8:"abcdefgh";s:3:"via";s:6:"iphone";s:3:"app";s:4:"higo";s:7:"content";s:2:"hi";}"#;
     let sight = delivery(&foreign, &list, item, now);
     has(&sight.text, &["written  by another distributor (HIGO's shape)", "body     hi", "ok       it can be sent"]);
