@@ -110,7 +110,7 @@ fn items_of_a_delivery_list_are_ours_or_higos() {
         id: "m-1".into(),
         kind: 7,
         app: "higo".into(),
-        targets: vec![homing_core::notification::Target { user: "42".into(), token: "abcdefgh".into() }],
+        targets: vec![homing_core::notification::Target::new("42", "abcdefgh")],
         ..Notification::default()
     };
     let sight = delivery(&foreign, &list, &ours.encode(), now);

@@ -36,9 +36,15 @@ pub fn lines(trace: &Trace) -> String {
             Fate::Deferred { until } => {
                 jiff::Timestamp::from_millisecond(*until).map_or_else(|_| until.to_string(), |t| format!("until {t}"))
             }
-            Fate::Received | Fate::Expanded | Fate::Passed | Fate::NoDevice | Fate::Expired | Fate::Cancelled => {
-                String::new()
-            }
+            Fate::Rerouted { channel } => format!("goes on by {channel}"),
+            Fate::Rehearsed { outcome } => format!("would be {outcome}"),
+            Fate::Received
+            | Fate::Expanded
+            | Fate::Passed
+            | Fate::NoDevice
+            | Fate::Expired
+            | Fate::Cancelled
+            | Fate::Seen { .. } => String::new(),
         };
         let parts = [r.target.as_deref().unwrap_or_default(), &detail, r.reason.as_deref().unwrap_or_default()];
         let rest: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();

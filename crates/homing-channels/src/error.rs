@@ -20,6 +20,14 @@ pub enum Error {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// A setting of a channel's section cannot work.
+    #[error("{path}: {problem}")]
+    Setting {
+        /// Where it stands: `channel.apns.account.higo.key`.
+        path: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
     /// A code table could not be read.
     #[error("code table {origin}: {problem}")]
     Codes {
@@ -38,3 +46,10 @@ pub enum Error {
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The setting at `path` is wrong.
+    pub fn setting(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Setting { path: path.into(), problem: problem.into() }
+    }
+}

@@ -4,13 +4,17 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`xinge`] | Tencent's push service: Xinge v2 (the one the original HIGO design spoke), v3, TPNS |
-//! | [`simulator`] | a server that answers as those services did, with faults on demand |
+//! | [`registry`] | all channels by name |
+//! | [`simulator`] | servers that answer as the providers do, with faults on demand |
 
 #![warn(missing_docs)]
 
+mod common;
 mod error;
 mod pairing;
+pub mod registry;
 pub mod simulator;
 pub mod xinge;
 
+pub use common::http::Endpoint;
 pub use error::{Error, Result};

@@ -66,15 +66,15 @@ fn base_url(simulator: &Running) -> String {
 
 fn token(platform: Platform, number: usize) -> String {
     match platform {
-        Platform::Android => format!("{number:040x}"),
         Platform::Ios => format!("{number:064x}"),
+        _ => format!("{number:040x}"),
     }
 }
 
 /// A notification for `count` devices of the platform.
 fn page_of(platform: Platform, count: usize) -> Notification {
     let mut page = notification(platform, "");
-    let target = |number: usize| Target { user: number.to_string(), token: token(platform, number) };
+    let target = |number: usize| Target::new(number.to_string(), token(platform, number));
     page.targets = (0..count).map(target).collect();
     page
 }

@@ -15,6 +15,9 @@
 //! ttl_seconds = 86400          # default: 86400
 //! priority = "normal"          # high | normal | low
 //! quiet = "defer"              # in quiet hours: defer | drop | ignore
+//! silent = false               # true: nothing is shown, the client gets the fields
+//! silent_copy = false          # true: iPhones get the fields once more, silently, behind the shown message
+//! category = "order"           # for vendors that ration by kind
 //! ambiguous = "repeat"         # or "drop": what to do when the provider may have accepted it
 //! ```
 
@@ -52,6 +55,11 @@ struct Entry {
     quiet: QuietPolicy,
     #[serde(default)]
     ambiguous: Ambiguous,
+    #[serde(default)]
+    silent: bool,
+    #[serde(default)]
+    silent_copy: bool,
+    category: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -165,6 +173,12 @@ pub struct PushType {
     pub quiet: QuietPolicy,
     /// See [`Ambiguous`].
     pub ambiguous: Ambiguous,
+    /// Shows nothing: the client gets the fields.
+    pub silent: bool,
+    /// iPhones get the fields once more, silently, behind the shown message.
+    pub silent_copy: bool,
+    /// What kind of message it is to a vendor that rations by kind.
+    pub category: Option<String>,
 }
 
 /// Which of the actions the template `NAME.action` is for.
@@ -319,6 +333,9 @@ impl Catalogue {
             priority: entry.priority,
             quiet: entry.quiet,
             ambiguous: entry.ambiguous,
+            silent: entry.silent,
+            silent_copy: entry.silent_copy,
+            category: entry.category,
         })
     }
 

@@ -66,6 +66,17 @@ pub trait Members: Send + Sync {
     fn page<'a>(&'a self, of: &'a str, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Page, StoreDown>>;
 }
 
+/// Why a token is dead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Death {
+    /// The channel whose provider said so.
+    pub channel: String,
+    /// In the provider's words.
+    pub why: String,
+    /// Since when, by the provider, in milliseconds since 1970.
+    pub since: Option<Millis>,
+}
+
 /// One configured lookup.
 ///
 /// `rows` answers for many ids in one round trip per store, in the order of the ids; an id without data has no rows.
@@ -83,6 +94,13 @@ pub trait Lookup: Send + Sync {
     /// Applies the lookup's `accept` expression and `on_missing` to the rows of one id.
     fn judge(&self, rows: &[Row], now: Millis) -> Verdict;
 
-    /// Takes a dead token out, if the lookup allows writes and the token is still that one. Answers whether it did.
-    fn forget<'a>(&'a self, user: &'a str, token: &'a str) -> BoxFuture<'a, Result<bool, StoreDown>>;
+    /// Takes a dead token out, if the lookup allows writes, the token is still that one, and it was not registered again
+    /// after its death. Answers whether it did.
+    fn forget<'a>(&'a self, user: &'a str, token: &'a str, death: &'a Death) -> BoxFuture<'a, Result<bool, StoreDown>>;
+
+    /// Removes everything that the lookup holds of a user, if it allows that. Answers whether it did.
+    fn clean<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<bool, StoreDown>> {
+        let _ = user;
+        Box::pin(std::future::ready(Ok(false)))
+    }
 }

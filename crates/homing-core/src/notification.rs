@@ -14,6 +14,14 @@ pub enum Platform {
     /// iPhones and iPads. Configuration and foreign items may say `iphone`.
     #[serde(alias = "iphone")]
     Ios,
+    /// Huawei's own phones since HarmonyOS 5.
+    Harmony,
+    /// Browsers with a push subscription; the token is the subscription as JSON.
+    Web,
+    /// A topic of an MQTT broker; the token is the topic below the broker's prefix.
+    Mqtt,
+    /// A service that is told by HTTP; the token is the name of its address in the configuration.
+    Webhook,
 }
 
 impl Platform {
@@ -22,29 +30,58 @@ impl Platform {
         match self {
             Self::Android => "android",
             Self::Ios => "ios",
+            Self::Harmony => "harmony",
+            Self::Web => "web",
+            Self::Mqtt => "mqtt",
+            Self::Webhook => "webhook",
         }
     }
 
-    /// Reads `android`, `ios` or HIGO's `iphone`.
+    /// Reads what [`Platform::name`] writes, and HIGO's `iphone`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "android" => Some(Self::Android),
             "ios" | "iphone" => Some(Self::Ios),
+            "harmony" => Some(Self::Harmony),
+            "web" => Some(Self::Web),
+            "mqtt" => Some(Self::Mqtt),
+            "webhook" => Some(Self::Webhook),
             _ => None,
         }
     }
 }
 
-/// One device of one user.
+/// Another way to a device, for when the first does not work.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Alternate {
+    /// The channel.
+    pub channel: String,
+    /// The device's token there.
+    pub token: String,
+}
+
+/// One device of one user.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// The user, for order, explain and the removal of dead tokens. Empty when an event named a bare token.
     pub user: String,
     /// The provider's device token.
     pub token: String,
+    /// Where else the device can be reached, in this order: used when the provider calls the token dead, or refuses the
+    /// app's credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternates: Vec<Alternate>,
+    /// The user's data is to be removed from the directory once this was sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clean: bool,
 }
 
 impl Target {
+    /// A device with this token only.
+    pub fn new(user: impl Into<String>, token: impl Into<String>) -> Self {
+        Self { user: user.into(), token: token.into(), ..Self::default() }
+    }
+
     /// The user and the last four characters of the token: enough to recognise, too little to use.
     pub fn label(&self) -> String {
         let tail: String = self.token.chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect();
@@ -125,6 +162,38 @@ pub enum Action {
     Intent(String),
 }
 
+/// The part of a provider migration that a notification has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cohort {
+    /// Name of the migration.
+    pub migration: String,
+    /// Which side of it.
+    pub arm: Arm,
+}
+
+/// A side of a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arm {
+    /// Still by the channel that is left behind.
+    Old,
+    /// Already by the channel that takes over.
+    New,
+    /// A rehearsal on the channel that takes over: built and validated, not shown to anybody.
+    Shadow,
+}
+
+impl Arm {
+    /// `old`, `new`, `shadow`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
 /// One message for up to a page of devices of one app and platform.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
@@ -162,9 +231,31 @@ pub struct Notification {
     /// How urgent it is.
     #[serde(default, skip_serializing_if = "Priority::is_default")]
     pub priority: Priority,
+    /// Shows nothing: the client gets the custom fields and decides itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
+    /// What kind of message it is to a vendor that rations by kind (`order`, `campaign`); accounts translate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// The migration that it takes part in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<Cohort>,
     /// When its receivers must not be woken: nothing is sent then, however it was delayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
     /// Who gets it; never empty.
     pub targets: Vec<Target>,
+}
+
+impl Notification {
+    /// What makes it one message wherever it is shown: every channel hands this to its provider as the key under which a
+    /// later message replaces, and a recall finds, an earlier one. The collapse key, or else the message's id.
+    pub fn key(&self) -> &str {
+        self.collapse.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Is it only to be validated, and shown to nobody?
+    pub fn is_rehearsal(&self) -> bool {
+        self.cohort.as_ref().is_some_and(|cohort| cohort.arm == Arm::Shadow)
+    }
 }

@@ -13,7 +13,7 @@
 //! Every effect of finished work is one [`Commit`]: it trims what is finished, hands results to the next queues, delays,
 //! buries, counts and traces. Either all of it happened or none. See `docs/queue.md` for the keys of the Redis backend.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Instant};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -344,8 +344,45 @@ pub trait Queue: Send + Sync {
     /// How full the server is. Scanners stop before it is full.
     fn memory(&self) -> BoxFuture<'_, Result<Memory>>;
 
+    /// What stands on the notice board that all processes of an installation share: pauses that a provider asked for,
+    /// states of migrations. Short texts under short keys, at most some hundred.
+    fn notices(&self) -> BoxFuture<'_, Result<BTreeMap<String, String>>> {
+        Box::pin(std::future::ready(Ok(BTreeMap::new())))
+    }
+
+    /// Puts a notice up, or takes it down. Repeat freely.
+    fn post<'a>(&'a self, _key: &'a str, _notice: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Err(Error::Unavailable("no board".into()))))
+    }
+
+    /// Ends when the board may have changed, from whatever process. It may end without a reason, and a change may be
+    /// missed with a connection: look at least once a second.
+    fn noticed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Counts and traces receipts at a shard that nobody owns, all in one step; one whose key was counted within
+    /// [`REMEMBERED`] is left out. Answers which were new, in their order. Repeat freely.
+    fn tally<'a>(
+        &'a self,
+        _shard: &'a QueueName,
+        _receipts: &'a [Receipt],
+        _now: Millis,
+    ) -> BoxFuture<'a, Result<Vec<bool>>> {
+        Box::pin(std::future::ready(Err(Error::Unavailable("no tally".into()))))
+    }
+
     /// The records of message `id` that this shard's trace still holds, oldest first.
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>>;
+}
+
+/// What a device said of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// What is counted once: message, user and what was said.
+    pub key: String,
+    /// Its line in the trace; the counter is that of its fate.
+    pub record: Record,
 }
 
 /// An owned shard. Its calls are made one after another by the one worker that holds it.

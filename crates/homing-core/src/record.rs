@@ -16,6 +16,8 @@ pub enum Stage {
     Rules,
     /// Delivery queue; counts targets (devices).
     Send,
+    /// The device itself; counts receipts.
+    Client,
 }
 
 impl Stage {
@@ -25,6 +27,7 @@ impl Stage {
             Self::Entry => "entry",
             Self::Rules => "rules",
             Self::Send => "send",
+            Self::Client => "client",
         }
     }
 
@@ -32,11 +35,13 @@ impl Stage {
     pub fn field(self, fate: &Fate) -> Cow<'static, str> {
         use Fate::{
             BadToken, Cancelled, Dead, Deferred, Delivered, Expanded, Expired, Invalid, NoDevice, Passed, Queued,
-            Received, Retried, Skipped,
+            Received, Rehearsed, Rerouted, Retried, Seen, Skipped,
         };
         let detail = match fate {
             Skipped { rule } => Some(rule.as_str()),
             Dead { why } => Some(why.as_str()),
+            Rehearsed { outcome } => Some(outcome.as_str()),
+            Seen { how } => return self.named(how.name()),
             _ => None,
         };
         let fixed = match (self, fate) {
@@ -47,7 +52,7 @@ impl Stage {
             (_, Invalid { .. }) => return self.named("invalid"),
             (_, Expanded) => return self.named("expanded"),
             (_, Passed) => return self.named("passed"),
-            (_, Skipped { .. } | Dead { .. }) => {
+            (_, Skipped { .. } | Dead { .. } | Rehearsed { .. }) => {
                 return Cow::Owned(format!("{}.{}.{}", self.name(), fate.name(), detail.unwrap_or_default()));
             }
             (
@@ -57,6 +62,8 @@ impl Stage {
                 | Delivered { .. }
                 | Retried { .. }
                 | BadToken { .. }
+                | Rerouted { .. }
+                | Seen { .. }
                 | NoDevice
                 | Expired
                 | Cancelled,
@@ -137,6 +144,41 @@ pub enum Fate {
     },
     /// Its sender took it back.
     Cancelled,
+    /// The app's credentials do not work here; the device is told another way.
+    Rerouted {
+        /// By this channel.
+        channel: String,
+    },
+    /// It was built and validated for a migration, and shown to nobody.
+    Rehearsed {
+        /// What the provider would have said.
+        outcome: String,
+    },
+    /// A device said that its user has it.
+    Seen {
+        /// How.
+        how: Seen,
+    },
+}
+
+/// What a receipt says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seen {
+    /// It was shown.
+    Shown,
+    /// It was tapped.
+    Clicked,
+}
+
+impl Seen {
+    /// `shown`, `clicked`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shown => "shown",
+            Self::Clicked => "clicked",
+        }
+    }
 }
 
 impl Fate {
@@ -157,6 +199,9 @@ impl Fate {
             Self::Expired => "expired",
             Self::Dead { .. } => "dead",
             Self::Cancelled => "cancelled",
+            Self::Rerouted { .. } => "rerouted",
+            Self::Rehearsed { .. } => "rehearsed",
+            Self::Seen { how } => how.name(),
         }
     }
 
@@ -171,6 +216,9 @@ impl Fate {
             Self::Retried { at, why } => (Some(why.as_str()), Some(*at)),
             Self::BadToken { removed } => (None, Some(i64::from(*removed))),
             Self::Dead { why } => (Some(why.as_str()), None),
+            Self::Rerouted { channel } => (Some(channel.as_str()), None),
+            Self::Rehearsed { outcome } => (Some(outcome.as_str()), None),
+            Self::Seen { .. } => (None, None),
             Self::Received | Self::Expanded | Self::Passed | Self::NoDevice | Self::Expired | Self::Cancelled => {
                 (None, None)
             }
@@ -197,6 +245,10 @@ impl Fate {
             "expired" => Self::Expired,
             "dead" => Self::Dead { why: given },
             "cancelled" => Self::Cancelled,
+            "rerouted" => Self::Rerouted { channel: given },
+            "rehearsed" => Self::Rehearsed { outcome: given },
+            "shown" => Self::Seen { how: Seen::Shown },
+            "clicked" => Self::Seen { how: Seen::Clicked },
             _ => return None,
         })
     }

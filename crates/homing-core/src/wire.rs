@@ -217,7 +217,7 @@ mod tests {
             created_at: 1,
             expires_at: 2,
             at_most_once: false,
-            targets: vec![Target { user: "42".into(), token: "t".repeat(64) }],
+            targets: vec![Target::new("42", "t".repeat(64))],
             ..Notification::default()
         };
         assert_eq!(Notification::decode(&notification.encode()).unwrap(), notification);

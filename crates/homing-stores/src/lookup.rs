@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use homing_core::clock::Millis;
-use homing_core::lookup::{Explained, Lookup, Row, StoreDown, Verdict};
+use homing_core::lookup::{Death, Explained, Lookup, Row, StoreDown, Verdict};
 
 use crate::cache::Cache;
 use crate::config::LookupConfig;
@@ -250,7 +250,12 @@ impl Lookup for Configured {
         self.judge.judge(rows, now)
     }
 
-    fn forget<'a>(&'a self, user: &'a str, token: &'a str) -> BoxFuture<'a, Result<bool, StoreDown>> {
+    fn forget<'a>(
+        &'a self,
+        user: &'a str,
+        token: &'a str,
+        _death: &'a Death,
+    ) -> BoxFuture<'a, Result<bool, StoreDown>> {
         Box::pin(async move {
             if !is_id(user) || token.is_empty() {
                 return Ok(false);

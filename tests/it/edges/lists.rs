@@ -27,7 +27,7 @@ fn notification(id: &str, user: u64) -> Notification {
         created_at: 1,
         expires_at: 32_503_680_000_000,
         at_most_once: false,
-        targets: vec![Target { user: user.to_string(), token: Company::token(user) }],
+        targets: vec![Target::new(user.to_string(), Company::token(user))],
         ..Notification::default()
     }
 }

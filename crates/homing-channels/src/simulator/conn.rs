@@ -22,17 +22,17 @@ use tokio::{
 };
 
 /// The listener of such connections.
-pub(super) struct Connections(pub(super) TcpListener);
+pub(crate) struct Connections(pub(crate) TcpListener);
 
 /// One connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     cut: Cut,
 }
 
 /// The handle that cuts a connection; handlers find it as connect info.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cut(Arc<AtomicBool>);
+pub struct Cut(Arc<AtomicBool>);
 
 // === impl Connections ===
 
@@ -57,7 +57,7 @@ impl Listener for Connections {
 
 impl Cut {
     /// Nothing is written any more.
-    pub(super) fn now(&self) {
+    pub(crate) fn now(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 

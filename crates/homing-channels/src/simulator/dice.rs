@@ -2,12 +2,12 @@
 
 /// A sequence of numbers that its seed determines.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 // === impl Dice ===
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -20,14 +20,14 @@ impl Dice {
     }
 
     /// True for this share of the throws.
-    pub(super) fn hits(&mut self, rate: f64) -> bool {
+    pub(crate) fn hits(&mut self, rate: f64) -> bool {
         // The upper 53 bits are all that an f64 holds.
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         unit < rate
     }
 
     /// 0 to `max`.
-    pub(super) fn up_to(&mut self, max: u64) -> u64 {
+    pub(crate) fn up_to(&mut self, max: u64) -> u64 {
         let throw = self.next();
         max.checked_add(1).map_or(throw, |span| throw % span)
     }

@@ -1,38 +1,12 @@
-//! A server that answers as Tencent's services did, with faults on demand. Written from the documentation and not from our
-//! client: it shares no code with [`xinge`](crate::xinge), so an error on one side is not repeated on the other.
+//! Servers that answer as the providers do, with faults on demand. They are written from the providers' documentation and
+//! share no code with the channels, so that an error on one side is not repeated on the other.
 //!
-//! | path | answers |
-//! |---|---|
-//! | `/v2/push/single_device`, `create_multipush`, `device_list_multiple` | `{"ret_code","err_msg","result"}`, status 200 |
-//! | `/v3/push/app`, `/v3/device/tag` | v3 or TPNS, by the app: `{"seq","push_id","ret_code","environment","err_msg","result"}` |
-//! | `GET /_sim/deliveries?after=SEQ&limit=N` | what was accepted, oldest first |
-//! | `GET /_sim/phones/{token}?limit=N` | what one device was sent, newest first |
-//! | `GET /_sim/stats` | counts: calls by path, answers by code, the largest page, distinct ids, repeats |
-//! | `GET`, `POST /_sim/faults` | the faults; a POST replaces the whole set |
-//! | `GET`, `POST /_sim/accounts` | the apps, without secrets; a POST adds one |
-//! | `POST /_sim/reset` | forgets everything but the apps and takes back the configured faults |
-//! | `GET /healthz` | `ok` |
-//!
-//! `config` is what it is told, `apps` who may call. The service's side of the protocol: `form` and `v2`; `proof`,
-//! `fields` and `app` for v3 and TPNS; `order` is what both come to. `state` is its memory with `tasks` and `shelf`,
-//! `dice` its chance, `conn` a connection that can be cut, `http`, `control` and `view` the routes.
+//! [`xinge`] is a server of its own. The others stand on [`stand`]: what was accepted, states of tokens, faults by script,
+//! and the routes under `/_sim` are the same for all of them. `dice` is their chance, `conn` a connection that can be cut.
 
-mod app;
-mod apps;
-mod config;
 mod conn;
-mod control;
 mod dice;
-mod fields;
-mod form;
-mod http;
-mod order;
-mod proof;
-mod shelf;
-mod state;
-mod tasks;
-mod v2;
-mod view;
+pub mod stand;
+pub mod xinge;
 
-pub use config::{App, Faults, Flavour, SimulatorConfig};
-pub use http::serve;
+pub use xinge::{App, Faults, Flavour, SimulatorConfig, serve};

@@ -123,9 +123,9 @@ impl Account {
     /// "push parameters".)
     pub fn environment_code(&self) -> u8 {
         match (self.platform, self.environment) {
-            (Platform::Android, _) => 0,
             (Platform::Ios, Environment::Production) => 1,
             (Platform::Ios, Environment::Development) => 2,
+            _ => 0,
         }
     }
 
@@ -148,6 +148,9 @@ impl Account {
     pub fn validate(&self) -> Result<()> {
         if self.app.is_empty() {
             return Err(self.error("app is empty"));
+        }
+        if !matches!(self.platform, Platform::Android | Platform::Ios) {
+            return Err(self.error(format!("platform is {}, not android or ios", self.platform.name())));
         }
         if self.secret.expose_secret().is_empty() {
             return Err(self.error("secret is empty"));
@@ -202,8 +205,8 @@ impl Account {
     fn validate_tpns(&self) -> Result<()> {
         let id = self.number()?;
         let theirs = match self.platform {
-            Platform::Android => ("1600", "iOS"),
             Platform::Ios => ("1500", "Android"),
+            _ => ("1600", "iOS"),
         };
         if self.access_id.len() == 10 && self.access_id.starts_with(theirs.0) {
             let platform = self.platform.name();

@@ -20,7 +20,8 @@ const RESERVED: [&str; 3] = ["aps", "xg", "accept_time"];
 /// The v2 message for a notification's platform.
 pub fn build(notification: &Notification) -> Message {
     match notification.platform {
-        Platform::Android => Message::Notification(Box::new(Android {
+        Platform::Ios => Message::Ios(ios(notification)),
+        _ => Message::Notification(Box::new(Android {
             title: Field::Known(notification.title.clone()),
             content: Field::Known(notification.body.clone()),
             ring_raw: Field::Known(String::new()),
@@ -29,7 +30,6 @@ pub fn build(notification: &Notification) -> Message {
             custom_content: Field::Known(Custom::Fields(texts(notification))),
             ..style(notification)
         })),
-        Platform::Ios => Message::Ios(ios(notification)),
     }
 }
 
@@ -42,12 +42,6 @@ pub fn build_app(notification: &Notification, flavour: Flavour) -> AppMessage {
     };
     let text = flavour == Flavour::Tpns;
     match notification.platform {
-        Platform::Android => {
-            let fields = texts(notification);
-            let custom = if text { Custom::Text(json!(fields).to_string()) } else { Custom::Fields(fields) };
-            let android = Android { custom_content: Field::Known(custom), ..style(notification) };
-            message.android = Field::Known(Box::new(android));
-        }
         Platform::Ios => {
             // Under its own key nothing is reserved, but one list of names serves all flavours.
             let custom = ios_custom(notification);
@@ -59,6 +53,12 @@ pub fn build_app(notification: &Notification, flavour: Flavour) -> AppMessage {
                 ios.custom = Field::Known(custom);
             }
             message.ios = Field::Known(ios);
+        }
+        _ => {
+            let fields = texts(notification);
+            let custom = if text { Custom::Text(json!(fields).to_string()) } else { Custom::Fields(fields) };
+            let android = Android { custom_content: Field::Known(custom), ..style(notification) };
+            message.android = Field::Known(Box::new(android));
         }
     }
     message

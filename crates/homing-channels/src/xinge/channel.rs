@@ -42,8 +42,7 @@ pub(crate) struct Line {
 }
 
 /// The accounts of an app, by platform and environment.
-#[derive(Default)]
-struct PerDevice([Option<Speaker>; 4]);
+type PerDevice = HashMap<(Platform, Environment), Speaker>;
 
 /// An account, prepared.
 enum Speaker {
@@ -68,8 +67,8 @@ impl Xinge {
                 Flavour::V2 => Speaker::V2(Box::new(AppV2::new(&account)?)),
                 Flavour::V3 | Flavour::Tpns => Speaker::App(Box::new(App::new(&account)?)),
             };
-            let slot = apps.entry(account.app).or_default().slot(account.platform, account.environment);
-            if slot.replace(speaker).is_some() {
+            let device = (account.platform, account.environment);
+            if apps.entry(account.app).or_default().insert(device, speaker).is_some() {
                 return Err(twice);
             }
         }
@@ -78,7 +77,10 @@ impl Xinge {
     }
 
     async fn send_all(&self, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
-        let speaker = self.apps.get(&notification.app).and_then(|app| app.get(notification));
+        let speaker = self
+            .apps
+            .get(&notification.app)
+            .and_then(|app| app.get(&(notification.platform, notification.environment)));
         let Some(speaker) = speaker else {
             let (app, platform) = (&notification.app, notification.platform.name());
             let environment = notification.environment.name();
@@ -106,38 +108,13 @@ impl Channel for Xinge {
     }
 }
 
-// === impl PerDevice ===
-
-impl PerDevice {
-    fn slot(&mut self, platform: Platform, environment: Environment) -> &mut Option<Speaker> {
-        let [android, android_dev, ios, ios_dev] = &mut self.0;
-        match (platform, environment) {
-            (Platform::Android, Environment::Production) => android,
-            (Platform::Android, Environment::Development) => android_dev,
-            (Platform::Ios, Environment::Production) => ios,
-            (Platform::Ios, Environment::Development) => ios_dev,
-        }
-    }
-
-    fn get(&self, notification: &Notification) -> Option<&Speaker> {
-        let [android, android_dev, ios, ios_dev] = &self.0;
-        let slot = match (notification.platform, notification.environment) {
-            (Platform::Android, Environment::Production) => android,
-            (Platform::Android, Environment::Development) => android_dev,
-            (Platform::Ios, Environment::Production) => ios,
-            (Platform::Ios, Environment::Development) => ios_dev,
-        };
-        slot.as_ref()
-    }
-}
-
 /// `answer` for the targets of a page that are fit to be sent, and a refusal of the token for the others, in their order.
 pub(crate) fn woven(targets: &[Target], fits: impl Fn(&str) -> bool, answers: Vec<Answer>) -> Vec<Answer> {
     let mut answers = answers.into_iter();
     let each = targets.iter().map(|target| {
         if !fits(&target.token) {
             let length = target.token.len();
-            return answer(Outcome::TokenInvalid, format!("not sent: a token of {length} characters is none"));
+            return answer(Outcome::DEAD, format!("not sent: a token of {length} characters is none"));
         }
         // There is one answer per fitting target; the other branch cannot be reached.
         answers.next().unwrap_or_else(|| answer(Outcome::Ambiguous, "no answer"))

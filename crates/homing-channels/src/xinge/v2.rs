@@ -113,8 +113,8 @@ impl AppV2 {
         let push = Push {
             message: text,
             message_type: match notification.platform {
-                Platform::Android => 1,
                 Platform::Ios => line.ios_message_type,
+                _ => 1,
             },
             expires_at: notification.expires_at,
         };
@@ -137,8 +137,8 @@ impl AppV2 {
     /// documentation, and the SDK's own check.)
     fn fits(&self, token: &str) -> bool {
         match self.platform {
-            Platform::Android => matches!(token.len(), 40 | 64),
             Platform::Ios => token.len() == 64,
+            _ => matches!(token.len(), 40 | 64),
         }
     }
 

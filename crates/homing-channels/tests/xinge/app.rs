@@ -67,16 +67,16 @@ async fn android_and_ios_are_delivered_with_their_texts() {
             assert_eq!((&delivery["title"], &delivery["content"]), (&json!(sent.title), &json!(sent.body)));
             assert_eq!((&delivery["id"], &delivery["message_type"]), (&json!("m-1"), &json!("notify")));
             let (environment, kind, count) = match platform {
-                Platform::Android => ("product", json!("15"), json!("3")),
                 Platform::Ios => ("dev", json!(15), json!(3)),
+                _ => ("product", json!("15"), json!("3")),
             };
             assert_eq!(delivery["environment"], json!(environment));
             assert_eq!((&delivery["custom"]["push_type"], &delivery["custom"]["count"]), (&kind, &count), "{flavour}");
             let message: Value = serde_json::from_str(delivery["message"].as_str().unwrap()).unwrap();
             let custom = match platform {
-                Platform::Android => &message["android"]["custom_content"],
                 Platform::Ios if flavour == "v3" => &message["ios"]["custom"],
                 Platform::Ios => &message["ios"]["custom_content"],
+                _ => &message["android"]["custom_content"],
             };
             assert_eq!(custom.is_string(), flavour != "v3", "{flavour}: {custom}");
         }
@@ -113,9 +113,9 @@ async fn tpns_answers_for_each_device_of_a_page() {
     let answers = channel.send(&sent, &sent.targets).await;
     for (number, answer) in answers.iter().enumerate() {
         let expected = match number {
-            3 | 20 | 999 => Outcome::TokenInvalid,
+            3 | 20 | 999 => Outcome::DEAD,
             9 => Outcome::NoDevice,
-            10 => Outcome::RateLimited { after: None },
+            10 => Outcome::limited(None),
             11 => Outcome::Unknown,
             12 => RETRY,
             _ => answers[0].outcome.clone(),
@@ -129,9 +129,9 @@ async fn tpns_answers_for_each_device_of_a_page() {
 
     let mut dead = page(Platform::Android, 2);
     dead.targets.iter_mut().for_each(|target| target.token.clone_from(&sent.targets[3].token));
-    assert_eq!(send_page(&channel, &dead).await, [Outcome::TokenInvalid, Outcome::TokenInvalid], "1008027");
+    assert_eq!(send_page(&channel, &dead).await, [Outcome::DEAD, Outcome::DEAD], "1008027");
     dead.targets.pop();
-    assert_eq!(send_page(&channel, &dead).await, [Outcome::TokenInvalid], "1008006");
+    assert_eq!(send_page(&channel, &dead).await, [Outcome::DEAD], "1008006");
 }
 
 #[tokio::test]
@@ -142,11 +142,11 @@ async fn v3_tells_dead_tokens_on_single_sends_only() {
     assert!(send_page(&channel, &sent).await.iter().all(|outcome| matches!(outcome, Outcome::Delivered { .. })));
     sent.targets[1].token = "x".repeat(65);
     let outcomes = send_page(&channel, &sent).await;
-    assert_eq!(outcomes[1], Outcome::TokenInvalid, "it cannot be a token, and would have the page refused");
+    assert_eq!(outcomes[1], Outcome::DEAD, "it cannot be a token, and would have the page refused");
     id_of(&outcomes[2]);
     sent.targets.truncate(1);
     let answer = send(&channel, &sent).await;
-    assert_eq!(answer.outcome, Outcome::TokenInvalid);
+    assert_eq!(answer.outcome, Outcome::DEAD);
     assert!(answer.detail.starts_with("ret_code 10110 (device not registered)"), "{}", answer.detail);
     assert!(!answer.detail.contains(&sent.targets[0].token));
 }
@@ -167,7 +167,7 @@ async fn part_of_a_list_that_failed_is_told_by_the_result_or_open() {
         ] {
             simulator.faults(json!({"answer": partial, "answer_result": result})).await;
             let expected = expected.map_or_else(
-                || vec![Outcome::Delivered { provider_id: None }, Outcome::TokenInvalid, Outcome::Unknown],
+                || vec![Outcome::Delivered { provider_id: None }, Outcome::DEAD, Outcome::Unknown],
                 |outcome| vec![outcome; 3],
             );
             assert_eq!(send_page(&channel, &sent).await, expected, "{flavour} {partial} {result}");
@@ -178,8 +178,8 @@ async fn part_of_a_list_that_failed_is_told_by_the_result_or_open() {
     // All failed, and a page refused for one token's sake: the other may try again.
     for (code, result, expected) in [
         (1_008_027, json!(null), [Outcome::Unknown, Outcome::Unknown]),
-        (1_008_027, json!("[1008006,1008006]"), [Outcome::TokenInvalid, Outcome::TokenInvalid]),
-        (1_008_006, json!("[0,1008006]"), [RETRY, Outcome::TokenInvalid]),
+        (1_008_027, json!("[1008006,1008006]"), [Outcome::DEAD, Outcome::DEAD]),
+        (1_008_006, json!("[0,1008006]"), [RETRY, Outcome::DEAD]),
         (1_008_006, json!(null), [Outcome::Unknown, Outcome::Unknown]),
         (10_010_005, json!(null), [Outcome::Unknown, Outcome::Unknown]),
     ] {
@@ -190,12 +190,12 @@ async fn part_of_a_list_that_failed_is_told_by_the_result_or_open() {
 
 #[tokio::test]
 async fn every_class_of_code_has_its_outcome() {
-    let limited = Outcome::RateLimited { after: None };
+    let limited = Outcome::limited(None);
     let v3: [(&[i64], Outcome); 7] = [
         (&[10_100, 10_101, 10_108, 10_113, 10_205, 10_301, 10_404, 10_700, 11_003], RETRY),
         (&[10_102, 10_103, 10_106, 10_107, 10_115, 10_117, 10_202], Outcome::Payload),
         (&[10_104, 10_105, 10_606], Outcome::Config),
-        (&[10_110], Outcome::TokenInvalid),
+        (&[10_110], Outcome::DEAD),
         (&[10_116], Outcome::NoDevice),
         (&[10_302], Outcome::Unknown),
         (&[40, 10_800, -1], Outcome::Unknown),
@@ -204,7 +204,7 @@ async fn every_class_of_code_has_its_outcome() {
         (&[1_008_004], RETRY),
         (&[1_008_001, 1_008_002, 1_008_007, 1_008_015, 1_008_016, 1_008_019, 10_010_012], Outcome::Payload),
         (&[1_008_003, 10_030_002, 1_008_023, 1_008_013, 1_008_020, 1_008_030, 1_008_031, 1_010_001], Outcome::Config),
-        (&[1_008_006, 1_008_029], Outcome::TokenInvalid),
+        (&[1_008_006, 1_008_029], Outcome::DEAD),
         (&[10_010_005, 10_110_008], Outcome::NoDevice),
         (&[1_008_028], limited),
         (&[10_010_018], DELIVERED),
@@ -281,7 +281,7 @@ async fn broken_connections_and_statuses_have_their_outcomes() {
                 (json!({"drop_after": 1.0}), Outcome::Ambiguous),
                 (json!({"http_status": 500}), RETRY),
                 (json!({"http_status": 503, "retry_after": 3}), Outcome::Retry { after: Some(3000) }),
-                (json!({"http_status": 429, "retry_after": 3}), Outcome::RateLimited { after: Some(3000) }),
+                (json!({"http_status": 429, "retry_after": 3}), Outcome::limited(Some(3000))),
             ] {
                 simulator.faults(faults.clone()).await;
                 assert_eq!(send_page(&channel, &sent).await, vec![expected; count], "{flavour}: {faults}");

@@ -24,8 +24,8 @@ async fn android_and_ios_are_delivered_with_their_texts() {
         assert_eq!(delivery["id"], json!("m-1"));
         assert_eq!(delivery["platform"], json!(platform.name()));
         let (kind, count) = match platform {
-            Platform::Android => (json!("15"), json!("3")),
             Platform::Ios => (json!(15), json!(3)),
+            _ => (json!("15"), json!("3")),
         };
         assert_eq!((&delivery["custom"]["push_type"], &delivery["custom"]["count"]), (&kind, &count));
     }
@@ -77,7 +77,7 @@ async fn dead_tokens_and_wrong_lengths_are_invalid() {
     let prefixed = format!("dead{}", "0".repeat(36));
     for (token, code) in [(dead.as_str(), "40"), (&prefixed, "40"), ("short", "14")] {
         let answer = send(&channel, &notification(Platform::Android, token)).await;
-        assert_eq!(answer.outcome, Outcome::TokenInvalid, "{}", answer.detail);
+        assert_eq!(answer.outcome, Outcome::DEAD, "{}", answer.detail);
         assert!(answer.detail.starts_with(&format!("ret_code {code}")), "{}", answer.detail);
         assert!(!answer.detail.contains(token), "{}", answer.detail);
     }
@@ -90,13 +90,13 @@ async fn every_class_of_code_has_its_outcome() {
     let simulator = Running::start(config()).await;
     let channel = channel_of(accounts(&base_url(&simulator)));
     let sent = notification(Platform::Android, &token(Platform::Android, 1));
-    let limited = Outcome::RateLimited { after: None };
+    let limited = Outcome::limited(None);
     let table: [(&[i64], &str, Outcome); 9] = [
         (&[-4, -5, 5, 15, 63, 71, -104], "", RETRY),
         (&[76], "", limited),
         (&[20, 100, -103, -106], "", Outcome::Config),
         (&[-1, 2, 7, 19, 73, 75, 78, 83, 91, 92, -101], "", Outcome::Payload),
-        (&[6, 14, 40], "", Outcome::TokenInvalid),
+        (&[6, 14, 40], "", Outcome::DEAD),
         (&[48], "", Outcome::NoDevice),
         (&[1, 10_000, -77], "", Outcome::Unknown),
         (&[-3], "server error", RETRY),

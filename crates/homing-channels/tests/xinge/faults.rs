@@ -59,8 +59,8 @@ async fn statuses_have_their_outcomes() {
     for (status, retry_after, expected) in [
         (500, None, RETRY),
         (503, Some(3), Outcome::Retry { after: Some(3000) }),
-        (429, None, Outcome::RateLimited { after: None }),
-        (429, Some(120), Outcome::RateLimited { after: Some(120_000) }),
+        (429, None, Outcome::limited(None)),
+        (429, Some(120), Outcome::limited(Some(120_000))),
         (404, None, Outcome::Unknown),
         (302, None, Outcome::Unknown),
     ] {

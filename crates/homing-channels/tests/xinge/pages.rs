@@ -61,15 +61,15 @@ async fn one_target_needs_no_task() {
     assert_eq!(send_page(&channel, &page).await, [DELIVERED]);
     // A token that is none is told without a call, and would have had the whole page refused.
     let mut page = page_of(Platform::Android, 2);
-    page.targets.insert(1, Target { user: "9".to_owned(), token: "short".to_owned() });
+    page.targets.insert(1, Target::new("9", "short"));
     let outcomes = send_page(&channel, &page).await;
     assert!(matches!(outcomes[0], Outcome::Delivered { provider_id: Some(_) }));
-    assert_eq!(outcomes[1], Outcome::TokenInvalid);
+    assert_eq!(outcomes[1], Outcome::DEAD);
     assert_eq!(outcomes[2], outcomes[0]);
     page.targets.remove(2);
-    assert_eq!(send_page(&channel, &page).await, [DELIVERED, Outcome::TokenInvalid]);
+    assert_eq!(send_page(&channel, &page).await, [DELIVERED, Outcome::DEAD]);
     page.targets.iter_mut().for_each(|target| target.token = "short".to_owned());
-    assert_eq!(send_page(&channel, &page).await, [Outcome::TokenInvalid, Outcome::TokenInvalid]);
+    assert_eq!(send_page(&channel, &page).await, [Outcome::DEAD, Outcome::DEAD]);
     assert!(channel.send(&page, &[]).await.is_empty());
     let calls = &simulator.get("/_sim/stats").await["calls"];
     assert_eq!((&calls["/v2/push/single_device"], &calls["/v2/push/create_multipush"]), (&json!(2), &json!(1)));
@@ -104,8 +104,8 @@ async fn whatever_befalls_the_task_nothing_was_sent() {
     for (answer, expected) in [
         (json!({"answer": 20}), Outcome::Config),
         (json!({"answer": 73}), Outcome::Payload),
-        (json!({"answer": 76}), Outcome::RateLimited { after: None }),
-        (json!({"http_status": 429, "retry_after": 9}), Outcome::RateLimited { after: Some(9000) }),
+        (json!({"answer": 76}), Outcome::limited(None)),
+        (json!({"http_status": 429, "retry_after": 9}), Outcome::limited(Some(9000))),
         (json!({"answer": 40}), Outcome::Unknown),
         (json!({"answer": 4711}), Outcome::Unknown),
         (json!({"answer": -2}), Outcome::Corrected),
@@ -160,7 +160,7 @@ async fn the_answer_to_a_list_is_every_targets() {
     let secret = format!("key {ANDROID_KEY} token {}", page.targets[1].token);
     for (code, expected) in [
         (15, RETRY),
-        (76, Outcome::RateLimited { after: None }),
+        (76, Outcome::limited(None)),
         (-103, Outcome::Config),
         (19, Outcome::Payload),
         // One of them is bad, and nobody says which: none is removed for it.

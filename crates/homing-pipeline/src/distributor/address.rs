@@ -50,7 +50,7 @@ impl<'a> Address<'a> {
         let mut fit = 0;
         for device in devices.iter().filter_map(read).filter(|d| wanted.is_none_or(|app| app == d.app)) {
             fit += 1;
-            self.add(language, quiet.clone(), Target { user: user.to_owned(), token: device.token.clone() }, &device);
+            self.add(language, quiet.clone(), Target::new(user, &device.token), &device);
             if self.lane.devices == Devices::First {
                 break;
             }
@@ -61,7 +61,7 @@ impl<'a> Address<'a> {
     /// A device that the event names itself.
     pub(super) fn device(&mut self, device: &Device) {
         let language = self.plan.entry.event.locale.as_deref().and_then(|locale| self.plan.kind.nearest(locale));
-        self.add(language, None, Target { user: String::new(), token: device.token.clone() }, device);
+        self.add(language, None, Target::new("", &device.token), device);
     }
 
     fn add(&mut self, language: Option<&str>, quiet: Option<QuietHours>, target: Target, device: &Device) {
@@ -159,6 +159,9 @@ fn notification(plan: &Plan<'_>, group: &Group, content: &Content, targets: Vec<
         created_at: plan.entry.first_at,
         expires_at: plan.expires_at,
         at_most_once: plan.kind.ambiguous == Ambiguous::Drop,
+        silent: plan.kind.silent,
+        category: plan.kind.category.clone(),
+        cohort: None,
         targets,
     }
 }
@@ -168,8 +171,8 @@ fn notification(plan: &Plan<'_>, group: &Group, content: &Content, targets: Vec<
 fn php(notification: &Notification) -> Vec<u8> {
     let text = |text: &str| Value::Str(text.as_bytes().to_vec());
     let via = match notification.platform {
-        Platform::Android => "android",
         Platform::Ios => "iphone",
+        other => other.name(),
     };
     let token = notification.targets.first().map_or("", |t| t.token.as_str());
     let user = notification.targets.first().map_or("", |t| t.user.as_str());

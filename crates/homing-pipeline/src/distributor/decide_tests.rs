@@ -9,7 +9,7 @@ use homing_core::{
     clock::Millis,
     event::Map,
     ledger::{Role, balance},
-    lookup::{Explained, Lookup, Members, Page, Row, StoreDown, Verdict},
+    lookup::{Death, Explained, Lookup, Members, Page, Row, StoreDown, Verdict},
     notification::{Environment, Notification},
     queue::{Commit, Destination, Item, Log, LogDepth, LogState, Mark, Opened, QueueName, Snapshot},
     rules::{Accepts, ProfileDefaults, Quiet, Rule},
@@ -71,7 +71,7 @@ impl Lookup for Facts {
         Verdict { pass: seen == "1", seen }
     }
 
-    fn forget<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<bool, StoreDown>> {
+    fn forget<'a>(&'a self, _: &'a str, _: &'a str, _: &'a Death) -> BoxFuture<'a, Result<bool, StoreDown>> {
         async { Ok(false) }.boxed()
     }
 }

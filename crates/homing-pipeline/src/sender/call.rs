@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use futures_util::{StreamExt, stream};
 use homing_core::{
     channel::{Answer, Channel, Outcome},
-    lookup::Lookup,
+    lookup::{Death, Lookup},
     notification::Target,
 };
 use tracing::warn;
@@ -59,8 +59,14 @@ impl Call {
             let owned: Vec<(Answer, Target)> = got.into_iter().zip(page.iter().cloned()).collect();
             let call = &self;
             let settled = stream::iter(owned).map(|(answer, target)| async move {
-                let dead = answer.outcome == Outcome::TokenInvalid;
-                let removed = dead && call.forget(&target.user, &target.token).await;
+                let removed = match answer.outcome {
+                    Outcome::TokenInvalid { since } => {
+                        let death =
+                            Death { channel: call.channel.name().to_owned(), why: answer.detail.clone(), since };
+                        call.forget(&target, &death).await
+                    }
+                    _ => false,
+                };
                 Settled { answer, removed }
             });
             // A page may have many dead tokens: the store is not asked one by one.
@@ -70,9 +76,9 @@ impl Call {
     }
 
     /// A store that is down leaves the token where it is: the next push to it finds it dead again.
-    async fn forget(&self, user: &str, token: &str) -> bool {
+    async fn forget(&self, target: &Target, death: &Death) -> bool {
         let Some(tokens) = &self.tokens else { return false };
-        match tokens.forget(user, token).await {
+        match tokens.forget(&target.user, &target.token, death).await {
             Ok(removed) => {
                 if removed {
                     meter::token_removed(self.channel.name());
@@ -80,7 +86,7 @@ impl Call {
                 removed
             }
             Err(error) => {
-                warn!(user, %error, "A dead token could not be removed.");
+                warn!(user = target.user, %error, "A dead token could not be removed.");
                 false
             }
         }

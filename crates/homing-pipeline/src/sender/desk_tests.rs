@@ -35,7 +35,7 @@ fn notification(id: &str, app: &str, users: &[&str]) -> Notification {
         created_at: NOW,
         expires_at: NOW + 86_400_000,
         at_most_once: false,
-        targets: users.iter().map(|u| Target { user: (*u).to_owned(), token: format!("token-of-{u}") }).collect(),
+        targets: users.iter().map(|u| Target::new((*u).to_owned(), format!("token-of-{u}"))).collect(),
         ..Notification::default()
     }
 }

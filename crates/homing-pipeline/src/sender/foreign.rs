@@ -77,7 +77,7 @@ impl Foreign {
             custom: custom.unwrap_or_else(|| rest(&value)),
             created_at: now,
             expires_at: ends.unwrap_or_else(|| now + known.map_or(self.ttl, |known| known.ttl)),
-            targets: vec![Target { user: text(&["user_id", "account_id", "to_id"]).unwrap_or_default(), token }],
+            targets: vec![Target::new(text(&["user_id", "account_id", "to_id"]).unwrap_or_default(), token)],
             ..Notification::default()
         })
     }
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!((read.platform, read.app.as_str(), read.kind), (Platform::Ios, "higirl", 7));
         assert_eq!((read.id.as_str(), read.body.as_str(), read.expires_at), ("anonymous", "hi", 65_000));
         assert_eq!(Json::Object(read.custom), serde_json::json!({"order_id": 9}));
-        assert_eq!(read.targets, [Target { user: String::new(), token: "abc".into() }]);
+        assert_eq!(read.targets, [Target::new("", "abc")]);
     }
 
     #[test]

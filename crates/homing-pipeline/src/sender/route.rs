@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use homing_core::{channel::Outcome, queue::Log};
+use homing_core::{
+    channel::{Outcome, Scope},
+    queue::Log,
+};
 
 use super::{Options, call::Settled, desk::Job};
 
@@ -69,7 +72,9 @@ impl Route {
         for settled in answers {
             match &settled.answer.outcome {
                 Outcome::Config => at_least = Some(Duration::ZERO),
-                Outcome::RateLimited { after } => {
+                // One device that gets too much says nothing of the others.
+                Outcome::RateLimited { scope: Scope::Token, .. } => {}
+                Outcome::RateLimited { after, .. } => {
                     let after = after.unwrap_or(60_000).clamp(1_000, 3_600_000);
                     at_least = Some(Duration::from_millis(u64::try_from(after).unwrap_or(60_000)));
                 }
@@ -82,7 +87,7 @@ impl Route {
                         at_least = Some(Duration::ZERO);
                     }
                 }
-                Outcome::Delivered { .. } | Outcome::TokenInvalid | Outcome::NoDevice | Outcome::Payload => {
+                Outcome::Delivered { .. } | Outcome::TokenInvalid { .. } | Outcome::NoDevice | Outcome::Payload => {
                     self.failures = 0;
                     self.pause = None;
                     self.paused_until = None;
@@ -137,7 +142,7 @@ mod tests {
             route.ended(&answer(Outcome::Retry { after: None }), &options, now);
         }
         for _ in 0..9 {
-            route.ended(&answer(Outcome::TokenInvalid), &options, now);
+            route.ended(&answer(Outcome::DEAD), &options, now);
         }
         assert!(!route.is_paused(now));
         for _ in 0..3 {
@@ -165,7 +170,7 @@ mod tests {
     #[test]
     fn a_providers_wish_is_obeyed() {
         let (mut route, now) = (Route::default(), Instant::now());
-        route.ended(&answer(Outcome::RateLimited { after: Some(90_000) }), &Options::default(), now);
+        route.ended(&answer(Outcome::limited(Some(90_000))), &Options::default(), now);
         assert_eq!(route.paused_until(), Some(now + Duration::from_secs(90)));
     }
 }

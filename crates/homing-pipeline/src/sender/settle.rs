@@ -1,6 +1,10 @@
 //! What follows from a provider's answer. Pure: times and randomness are handed in.
 
-use homing_core::{channel::Outcome, clock::Millis, record::Fate};
+use homing_core::{
+    channel::{Outcome, Scope},
+    clock::Millis,
+    record::Fate,
+};
 
 use super::{Options, call::Settled, desk::Job};
 
@@ -29,9 +33,10 @@ pub(super) fn settle(job: &Job, settled: &Settled, options: &Options, now: Milli
     };
     match &settled.answer.outcome {
         Outcome::Delivered { provider_id } => Verdict::End(Fate::Delivered { provider_id: provider_id.clone() }),
-        Outcome::TokenInvalid => Verdict::End(Fate::BadToken { removed: settled.removed }),
+        Outcome::TokenInvalid { .. } => Verdict::End(Fate::BadToken { removed: settled.removed }),
         Outcome::NoDevice => Verdict::End(Fate::NoDevice),
         Outcome::Payload => Verdict::End(dead("payload")),
+        Outcome::RateLimited { after, scope: Scope::Token } => again(*after, false),
         Outcome::Config | Outcome::RateLimited { .. } => Verdict::Park,
         Outcome::Retry { after } => again(*after, false),
         Outcome::Corrected if job.corrected => again(None, true),
@@ -73,7 +78,7 @@ mod tests {
             created_at: 0,
             expires_at: NOW + 86_400_000,
             at_most_once: false,
-            targets: vec![Target { user: "1".into(), token: "t".into() }],
+            targets: vec![Target::new("1", "t")],
             ..Notification::default()
         };
         let mut job = Job {
@@ -105,12 +110,12 @@ mod tests {
     fn every_outcome_has_its_consequence() {
         let fresh = job(|_, _| {});
         check(&fresh, Outcome::Delivered { provider_id: None }, Verdict::End(Fate::Delivered { provider_id: None }));
-        check(&fresh, Outcome::TokenInvalid, Verdict::End(Fate::BadToken { removed: true }));
+        check(&fresh, Outcome::DEAD, Verdict::End(Fate::BadToken { removed: true }));
         check(&fresh, Outcome::NoDevice, Verdict::End(Fate::NoDevice));
         check(&fresh, Outcome::Payload, Verdict::End(dead("payload")));
         check(&fresh, Outcome::Config, Verdict::Park);
-        check(&fresh, Outcome::RateLimited { after: None }, Verdict::Park);
-        check(&fresh, Outcome::RateLimited { after: Some(5_000) }, Verdict::Park);
+        check(&fresh, Outcome::limited(None), Verdict::Park);
+        check(&fresh, Outcome::limited(Some(5_000)), Verdict::Park);
         check(&fresh, Outcome::Retry { after: None }, again(1_000, false));
         check(&fresh, Outcome::Retry { after: Some(9_000) }, again(10_000, false));
         check(&fresh, Outcome::Corrected, Verdict::Again { due: NOW, counts: false, corrected: true });

@@ -117,7 +117,7 @@ pub async fn an_item_that_was_pushed_to_the_front(b: &dyn Backend) {
 }
 
 fn page(n: usize) -> Bytes {
-    let target = |i| Target { user: format!("{i}"), token: format!("token-{i}") };
+    let target = |i| Target::new(format!("{i}"), format!("token-{i}"));
     Notification {
         id: "m".into(),
         app: "higo".into(),

@@ -1,5 +1,6 @@
 //! Lookups behind a service: a server of the test's own, its faults, and one question for many who miss the same id.
 
+use homing_core::lookup::Death;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -145,9 +146,12 @@ async fn whatever_goes_wrong_is_down_and_heals() {
 async fn the_service_is_told_of_a_dead_token() {
     let (_service, url) = service().await;
     let x = lookup(&url, "allow_write = true", "invalidate = 'post'");
-    assert!(x.forget("1", "t1").await.unwrap());
-    assert!(!x.forget("1", "t2").await.unwrap() && !x.forget("2", "t1").await.unwrap());
-    assert!(!lookup(&url, "", "").forget("1", "t1").await.unwrap(), "it does not want to know");
+    assert!(x.forget("1", "t1", &Death::default()).await.unwrap());
+    assert!(
+        !x.forget("1", "t2", &Death::default()).await.unwrap()
+            && !x.forget("2", "t1", &Death::default()).await.unwrap()
+    );
+    assert!(!lookup(&url, "", "").forget("1", "t1", &Death::default()).await.unwrap(), "it does not want to know");
     for (store, keys, word) in [
         ("", "invalidate = 'post'", "allow_write"),
         ("allow_write = true", "invalidate = 'DELETE'", "post"),

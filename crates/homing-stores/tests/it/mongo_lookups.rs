@@ -1,5 +1,6 @@
 //! Lookups and enumerators in MongoDB.
 
+use homing_core::lookup::Death;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,9 +124,12 @@ async fn a_dead_token_is_taken_out_only_while_it_is_that_users() {
         assert_eq!(ask(&*x, &["1", "2"]).await, [format!("token={token}"), "token=b".to_owned()]);
         let told = x.explain("1").await.unwrap();
         assert!(told.raw.contains("…a01d") && !told.raw.contains(token), "{}", told.raw);
-        assert!(!x.forget("2", token).await.unwrap() && !x.forget("1", "b").await.unwrap());
-        assert!(x.forget("1", token).await.unwrap());
-        assert!(!x.forget("1", token).await.unwrap(), "the second time there is nothing to do");
+        assert!(
+            !x.forget("2", token, &Death::default()).await.unwrap()
+                && !x.forget("1", "b", &Death::default()).await.unwrap()
+        );
+        assert!(x.forget("1", token, &Death::default()).await.unwrap());
+        assert!(!x.forget("1", token, &Death::default()).await.unwrap(), "the second time there is nothing to do");
         assert_eq!(ask(&*x, &["1", "2"]).await, ["-", "token=b"]);
         assert_eq!(mongo.collection().count_documents(doc! {}).await.unwrap(), left);
     }

@@ -1,5 +1,6 @@
 //! Lookups in MariaDB: types, order, batches, hostile ids, forgetting.
 
+use homing_core::lookup::Death;
 use std::sync::Arc;
 
 use homing_core::lookup::Lookup;
@@ -238,17 +239,19 @@ async fn a_dead_token_is_taken_out_only_while_it_is_that_users() {
     let keys = format!("{DEVICES}cache = '60s'");
     let x = stores(&config(&t, "allow_write = true", &keys)).lookup("x").unwrap();
     assert_eq!(ask(&*x, &["1", "2"]).await, ["token=a; token=b", "token=c"]);
-    assert!(!x.forget("2", "a").await.unwrap(), "the token is another user's");
-    assert!(!x.forget("1", "c' OR '1'='1").await.unwrap());
-    assert!(!x.forget("1 OR 1=1", "a").await.unwrap());
-    assert!(!x.forget("bob", "a").await.unwrap(), "where ids are numbers, bob has no token");
-    assert!(!x.forget("", "a").await.unwrap() && !x.forget("1", "").await.unwrap());
+    assert!(!x.forget("2", "a", &Death::default()).await.unwrap(), "the token is another user's");
+    assert!(!x.forget("1", "c' OR '1'='1", &Death::default()).await.unwrap());
+    assert!(!x.forget("1 OR 1=1", "a", &Death::default()).await.unwrap());
+    assert!(!x.forget("bob", "a", &Death::default()).await.unwrap(), "where ids are numbers, bob has no token");
+    assert!(
+        !x.forget("", "a", &Death::default()).await.unwrap() && !x.forget("1", "", &Death::default()).await.unwrap()
+    );
     assert_eq!(ask(&*x, &["1", "2"]).await, ["token=a; token=b", "token=c"]);
-    assert!(x.forget("1", "a").await.unwrap());
+    assert!(x.forget("1", "a", &Death::default()).await.unwrap());
     assert_eq!(ask(&*x, &["1", "2"]).await, ["token=b", "token=c"], "the cached rows are forgotten too");
-    assert!(!x.forget("1", "a").await.unwrap(), "the second time there is nothing to do");
+    assert!(!x.forget("1", "a", &Death::default()).await.unwrap(), "the second time there is nothing to do");
     run(&t, &["UPDATE TABLE_ SET account_id = 2 WHERE token = 'b'"]).await;
-    assert!(!x.forget("1", "b").await.unwrap(), "it has moved");
+    assert!(!x.forget("1", "b", &Death::default()).await.unwrap(), "it has moved");
     run(&t, &["DROP TABLE TABLE_"]).await;
 }
 
@@ -260,6 +263,6 @@ async fn forgetting_needs_to_be_allowed() {
     run(&t, &["CREATE TABLE TABLE_ (account_id INT, token VARCHAR(40), is_del INT)"]).await;
     let keys = "table = 'TABLE_'\nid = 'account_id'\ncolumns = { token = 'token' }";
     let x = stores(&config(&t, "allow_write = true", keys)).lookup("x").unwrap();
-    assert!(!x.forget("1", "a").await.unwrap(), "there is no statement for it");
+    assert!(!x.forget("1", "a", &Death::default()).await.unwrap(), "there is no statement for it");
     run(&t, &["DROP TABLE TABLE_"]).await;
 }

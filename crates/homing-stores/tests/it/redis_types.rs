@@ -1,5 +1,6 @@
 //! Each type of a Redis lookup: order, missing ids, values.
 
+use homing_core::lookup::Death;
 use homing_core::lookup::{Lookup, Verdict};
 use redis::aio::MultiplexedConnection;
 
@@ -52,7 +53,7 @@ async fn a_string_is_the_value() {
     let verdicts: Vec<Verdict> = rows.iter().map(|rows| login.judge(rows, 0)).collect();
     let verdict = |pass, seen: &str| Verdict { pass, seen: seen.to_owned() };
     assert_eq!(verdicts, [verdict(true, "value=1"), verdict(false, "value=0"), verdict(false, "missing")]);
-    assert!(!login.forget("1", "token").await.unwrap());
+    assert!(!login.forget("1", "token", &Death::default()).await.unwrap());
     clean(&p).await;
 }
 

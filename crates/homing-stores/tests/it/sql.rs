@@ -1,5 +1,6 @@
 //! Lookups in every SQL server: the same questions, the same answers.
 
+use homing_core::lookup::Death;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -278,14 +279,14 @@ async fn a_dead_token_is_taken_out_only_while_it_is_that_users() {
         assert_eq!(ask(&*x, &["1", "2"]).await, ["token=a; token=b", "token=c"]);
         for (user, token) in [("2", "a"), ("1", "c' OR '1'='1"), ("1 OR 1=1", "a"), ("bob", "a"), ("", "a"), ("1", "")]
         {
-            assert!(!x.forget(user, token).await.unwrap(), "{} {user} {token}", db.kind);
+            assert!(!x.forget(user, token, &Death::default()).await.unwrap(), "{} {user} {token}", db.kind);
         }
         assert_eq!(ask(&*x, &["1", "2"]).await, ["token=a; token=b", "token=c"], "{}", db.kind);
-        assert!(x.forget("1", "a").await.unwrap(), "{}", db.kind);
-        assert!(!x.forget("1", "a").await.unwrap(), "the second time there is nothing to do");
+        assert!(x.forget("1", "a", &Death::default()).await.unwrap(), "{}", db.kind);
+        assert!(!x.forget("1", "a", &Death::default()).await.unwrap(), "the second time there is nothing to do");
         assert_eq!(ask(&*x, &["1", "2"]).await, ["token=b", "token=c"], "the cached rows are forgotten too");
         db.run(&["UPDATE TABLE_ SET account_id = 2 WHERE token = 'b'"]).await;
-        assert!(!x.forget("1", "b").await.unwrap(), "it has moved");
+        assert!(!x.forget("1", "b", &Death::default()).await.unwrap(), "it has moved");
         db.drop().await;
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration as a whole: the example of the documents, mistakes, `check`.
 
+use homing_core::lookup::Death;
 use homing_core::queue::Budget;
 use homing_stores::{CheckLine, Level};
 use mongodb::IndexModel;
@@ -57,7 +58,7 @@ async fn the_example_works() {
         assert_eq!((verdict.pass, verdict.seen.as_str()), (pass, seen), "{name} of {id}");
     }
     let tokens = stores.lookup("tokens").unwrap();
-    assert!(tokens.forget("42", "t1").await.unwrap());
+    assert!(tokens.forget("42", "t1", &Death::default()).await.unwrap());
     assert_eq!(tokens.rows(&["42"]).await.unwrap()[0].len(), 1);
     let budget = Budget { items: 10, bytes: 1 << 20 };
     assert_eq!(stores.source("group").unwrap().read(None, budget).await.unwrap().chats.len(), 1);

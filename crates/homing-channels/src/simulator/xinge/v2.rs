@@ -70,11 +70,11 @@ fn content(form: &Form<'_>, app: Arc<App>) -> Result<(Content, i64), Refusal> {
     let environment = match (app.platform, form.value("environment").unwrap_or("0")) {
         (_, "1") => "1",
         (_, "2") => "2",
-        (Platform::Android, "0") => "0",
-        (Platform::Android, other) => return refuse(-1, format!("environment `{other}` is none")),
         (Platform::Ios, other) => {
             return refuse(-1, format!("environment `{other}`: iOS needs 1 (production) or 2 (development)"));
         }
+        (_, "0") => "0",
+        (_, other) => return refuse(-1, format!("environment `{other}` is none")),
     };
     let text = required(form, "message")?;
     if text.len() > MESSAGE_BYTES {
@@ -83,8 +83,8 @@ fn content(form: &Form<'_>, app: Arc<App>) -> Result<(Content, i64), Refusal> {
     let Ok(Value::Object(message)) = serde_json::from_str(text) else { return refuse(75, "message is no JSON object") };
     shape(&message, message_type)?;
     let id = match app.platform {
-        Platform::Android => Content::id_of(message.get("custom_content")),
         Platform::Ios => Content::id_of(Some(&Value::Object(message))),
+        _ => Content::id_of(message.get("custom_content")),
     };
     let message_type = Value::from(message_type);
     Ok((Content { app, message_type, environment, message: text.to_owned(), id }, expire_s))
@@ -109,8 +109,8 @@ fn page(form: &Form<'_>, app: Arc<App>) -> Result<Order, Refusal> {
 
 fn fits(platform: Platform, token: &str) -> Result<(), Refusal> {
     let fits = match platform {
-        Platform::Android => matches!(token.len(), 40 | 64),
         Platform::Ios => token.len() == 64,
+        _ => matches!(token.len(), 40 | 64),
     };
     if fits { Ok(()) } else { refuse(14, format!("a device token has {} characters", token.len())) }
 }

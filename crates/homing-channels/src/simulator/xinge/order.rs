@@ -132,8 +132,8 @@ impl Content {
     /// The custom fields of a v3 or TPNS message: an object, or the text of one.
     pub(super) fn custom_of(message: &Value, platform: Platform) -> Option<Value> {
         let part = match platform {
-            Platform::Android => message.get("android"),
             Platform::Ios => message.get("ios"),
+            _ => message.get("android"),
         };
         let within = |of: &Value| of.get("custom_content").or_else(|| of.get("custom")).cloned();
         match part.and_then(within).or_else(|| within(message))? {

@@ -14,11 +14,11 @@ use homing_core::clock::Clock;
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::net::TcpListener;
 
+use super::super::conn::{Connections, Cut};
 use super::{
     app,
     apps::Apps,
     config::{Flavour, SimulatorConfig},
-    conn::{Connections, Cut},
     control,
     fields::Fault,
     form::Form,

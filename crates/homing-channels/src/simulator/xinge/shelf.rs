@@ -113,7 +113,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::simulator::{App, Flavour};
+    use crate::simulator::xinge::{App, Flavour};
 
     #[test]
     fn a_shelf_keeps_the_latest_of_all_and_of_each() {

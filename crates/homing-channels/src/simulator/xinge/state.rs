@@ -11,9 +11,9 @@ use homing_core::clock::Millis;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::super::dice::Dice;
 use super::{
     config::{Faults, Flavour, SimulatorConfig},
-    dice::Dice,
     fields::Fault,
     order::{Content, Order, Refusal, Reply, To},
     shelf::{Delivery, Shelf},
