@@ -156,7 +156,7 @@ impl Whole {
             created_at: 0,
             expires_at: i64::MAX,
             at_most_once: false,
-            targets: vec![Target { user: "100001".to_owned(), token: format!("{:0>64x}", 100_001) }],
+            targets: vec![Target::new("100001", format!("{:0>64x}", 100_001))],
             ..Notification::default()
         };
         Ok(Self { channel, notification })
