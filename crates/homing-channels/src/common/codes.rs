@@ -33,6 +33,10 @@ pub(crate) enum Class {
     Rate,
     /// This device gets too much.
     RateToken,
+    /// The day's quota is used up.
+    Day,
+    /// There is no device behind the token for now: terminal, and nothing to remove.
+    NoDevice,
     /// Surely not accepted.
     Retry,
     /// Some of the targets failed; the answer says which.
@@ -92,8 +96,9 @@ impl Class {
             Self::Payload => Outcome::Payload,
             Self::Config => Outcome::Config,
             Self::Renew => Outcome::Corrected,
-            Self::Rate => Outcome::limited(None),
+            Self::Rate | Self::Day => Outcome::limited(None),
             Self::RateToken => Outcome::RateLimited { after: None, scope: Scope::Token },
+            Self::NoDevice => Outcome::NoDevice,
             Self::Retry => Outcome::Retry { after: None },
             Self::Partial => Outcome::Ambiguous,
         }

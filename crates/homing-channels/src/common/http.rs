@@ -111,7 +111,7 @@ impl Endpoint {
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// At most 64 KiB.
+    /// At most 64 KiB, or what the channel asked for.
     pub(crate) body: Vec<u8>,
 }
 
@@ -135,24 +135,33 @@ impl Reply {
 /// Sends once and reads the whole reply. Without one it is an answer: connecting failed (Retry), or the request may have
 /// arrived (Ambiguous).
 pub(crate) async fn exchange(client: &Client, request: Request) -> Result<Reply, Answer> {
+    exchange_up_to(client, request, BODY_MAX).await
+}
+
+/// As [`exchange`], for replies that are longer because they answer for each target of a page: up to `most` bytes.
+pub(crate) async fn exchange_up_to(client: &Client, request: Request, most: usize) -> Result<Reply, Answer> {
     let mut response = client.execute(request).await.map_err(|error| broken(&error))?;
     let status = response.status();
-    match read(&mut response).await {
+    match read_up_to(&mut response, most).await {
         Ok(Some(body)) => Ok(Reply { status, headers: std::mem::take(response.headers_mut()), body }),
         // The status tells what became of the message; the words about it do not matter.
         Ok(None) if !status.is_success() => {
             Ok(Reply { status, headers: std::mem::take(response.headers_mut()), body: Vec::new() })
         }
-        Ok(None) => Err(Answer::new(Outcome::Ambiguous, format!("the reply is longer than {BODY_MAX} bytes"))),
+        Ok(None) => Err(Answer::new(Outcome::Ambiguous, format!("the reply is longer than {most} bytes"))),
         Err(error) => Err(Answer::new(Outcome::Ambiguous, story(&error))),
     }
 }
 
 /// The body, or `None` when it is too long. The body of an error is read as well: it keeps the connection.
 pub(crate) async fn read(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    read_up_to(response, BODY_MAX).await
+}
+
+async fn read_up_to(response: &mut Response, most: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > BODY_MAX {
+        if body.len() + chunk.len() > most {
             return Ok(None);
         }
         body.extend_from_slice(&chunk);
