@@ -97,6 +97,15 @@ pub const REMEMBERED: Millis = 3_600_000;
 /// At most so many ids are remembered per shard and purpose; the oldest go first.
 pub const MAX_REMEMBERED: usize = 1_000_000;
 
+/// The name of the notice board, where one is needed beside those of lists.
+pub const BOARD: &str = "homing:board";
+
+/// The longest key, and the longest text, of a notice in bytes.
+pub const MAX_NOTICE: usize = 16 << 10;
+
+/// Most notices on the board.
+pub const MAX_NOTICES: usize = 1_000;
+
 /// What is known of an id at a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -288,8 +297,8 @@ pub enum Error {
     /// The server went back to an older state (failover, restored backup): take the shard anew.
     #[error("{0} went back to an older state than the one already confirmed")]
     RolledBack(QueueName),
-    /// The item is larger than [`MAX_ITEM`].
-    #[error("an item of {size} bytes for {queue} is over the limit of {MAX_ITEM}")]
+    /// The item is larger than [`MAX_ITEM`], or the notice than [`MAX_NOTICE`].
+    #[error("{size} bytes for {queue} are over the limit of {}", if queue.as_str() == BOARD { MAX_NOTICE } else { MAX_ITEM })]
     TooLarge {
         /// Which queue.
         queue: QueueName,
@@ -345,32 +354,27 @@ pub trait Queue: Send + Sync {
     fn memory(&self) -> BoxFuture<'_, Result<Memory>>;
 
     /// What stands on the notice board that all processes of an installation share: pauses that a provider asked for,
-    /// states of migrations. Short texts under short keys, at most some hundred.
-    fn notices(&self) -> BoxFuture<'_, Result<BTreeMap<String, String>>> {
-        Box::pin(std::future::ready(Ok(BTreeMap::new())))
-    }
+    /// states of migrations. Changes nothing; repeat freely.
+    fn notices(&self) -> BoxFuture<'_, Result<BTreeMap<String, String>>>;
 
-    /// Puts a notice up, or takes it down. Repeat freely.
-    fn post<'a>(&'a self, _key: &'a str, _notice: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(Err(Error::Unavailable("no board".into()))))
-    }
+    /// Puts a notice up in place of an older one, or takes it down. A key or text longer than [`MAX_NOTICE`] is refused
+    /// with [`Error::TooLarge`], a new key on a board that has [`MAX_NOTICES`] with [`Error::Full`]. Repeat freely.
+    fn post<'a>(&'a self, key: &'a str, notice: Option<&'a str>) -> BoxFuture<'a, Result<()>>;
 
-    /// Ends when the board may have changed, from whatever process. It may end without a reason, and a change may be
-    /// missed with a connection: look at least once a second.
-    fn noticed(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
+    /// Ends when the board may have changed since the last [`notices`](Queue::notices), from whatever process. One task
+    /// per handle waits here. It may end without a reason, and a change may be missed with a connection: look at least
+    /// once a second.
+    fn noticed(&self) -> BoxFuture<'_, ()>;
 
-    /// Counts and traces receipts at a shard that nobody owns, all in one step; one whose key was counted within
-    /// [`REMEMBERED`] is left out. Answers which were new, in their order. Repeat freely.
+    /// Counts and traces receipts at a shard, whoever owns it, all in one step; one whose key was counted within
+    /// [`REMEMBERED`] is left out. `now` is the time that keys are remembered by. Answers which were new, in their order.
+    /// Repeat freely.
     fn tally<'a>(
         &'a self,
-        _shard: &'a QueueName,
-        _receipts: &'a [Receipt],
-        _now: Millis,
-    ) -> BoxFuture<'a, Result<Vec<bool>>> {
-        Box::pin(std::future::ready(Err(Error::Unavailable("no tally".into()))))
-    }
+        shard: &'a QueueName,
+        receipts: &'a [Receipt],
+        now: Millis,
+    ) -> BoxFuture<'a, Result<Vec<bool>>>;
 
     /// The records of message `id` that this shard's trace still holds, oldest first.
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>>;

@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{collections::HashSet, sync::atomic::AtomicBool};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::atomic::AtomicBool,
+};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use homing_core::{
     clock::{Millis, SystemClock},
-    queue::{Mark, Memory, Result as QueueResult, Shard, Snapshot},
+    queue::{Mark, Memory, Receipt, Result as QueueResult, Shard, Snapshot},
     record::Record,
 };
 use std::sync::atomic::Ordering::Relaxed;
@@ -77,6 +80,22 @@ impl Queue for Fake {
     }
 
     fn memory(&self) -> BoxFuture<'_, QueueResult<Memory>> {
+        unreachable!()
+    }
+
+    fn notices(&self) -> BoxFuture<'_, QueueResult<BTreeMap<String, String>>> {
+        unreachable!()
+    }
+
+    fn post<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> BoxFuture<'a, QueueResult<()>> {
+        unreachable!()
+    }
+
+    fn noticed(&self) -> BoxFuture<'_, ()> {
+        unreachable!()
+    }
+
+    fn tally<'a>(&'a self, _: &'a QueueName, _: &'a [Receipt], _: Millis) -> BoxFuture<'a, QueueResult<Vec<bool>>> {
         unreachable!()
     }
 

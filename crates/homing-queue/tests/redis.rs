@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 #![allow(unreachable_pub, reason = "the suite is shared by the tests of every backend")]
 
+#[path = "support/board.rs"]
+mod board;
 #[path = "support/contract.rs"]
 mod contract;
 #[path = "support/ids.rs"]
@@ -237,6 +239,59 @@ async fn a_full_server_remembers_no_id_of_what_it_refused() {
     server.cmd::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("0")).await;
     assert_eq!(queue.append(&q, &item, 0, 1_000).await.unwrap(), [true]);
     assert_eq!(queue.append(&q, &item, 0, 1_000).await.unwrap(), [false]);
+}
+
+/// A full server refuses a notice and a receipt, and counts nothing of it.
+#[tokio::test]
+async fn a_board_is_bounded_and_a_full_server_counts_no_receipt() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = OwnServer::start(dir.path()).await;
+    let server = Redis { url: own.url.clone() };
+    let queue = server.queue(LONG);
+    board::a_board_is_bounded_in_notices(&*queue).await;
+    let q = fresh("oom_receipts");
+    let record = homing_core::record::Record {
+        at: 0,
+        id: "m".into(),
+        stage: homing_core::record::Stage::Client,
+        fate: homing_core::record::Fate::Seen { how: homing_core::record::Seen::Shown },
+        target: None,
+        reason: None,
+    };
+    let receipt = [homing_core::queue::Receipt { key: "m".into(), record }];
+    server.cmd::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1")).await;
+    let refused = queue.tally(&q, &receipt, 1_000).await;
+    assert!(matches!(&refused, Err(Error::Unavailable(e)) if e.to_string().contains("OOM")), "{refused:?}");
+    assert!(matches!(queue.post("notice 2", Some("z")).await, Err(Error::Unavailable(_))));
+    queue.post("notice 2", None).await.unwrap();
+    server.cmd::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("0")).await;
+    assert_eq!(queue.inspect(&q).await.unwrap().counts.get("client.shown"), 0);
+    assert_eq!(queue.tally(&q, &receipt, 1_000).await.unwrap(), [true]);
+}
+
+/// A connection that broke is opened again by the next look, and told of what changed meanwhile.
+#[tokio::test]
+async fn a_board_outlives_its_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = OwnServer::start(dir.path()).await;
+    let server = Redis { url: own.url.clone() };
+    let (queue, other) = (server.queue(LONG), server.queue(LONG));
+    assert_eq!(queue.notices().await.unwrap(), BTreeMap::new());
+    other.post("a", Some("1")).await.unwrap();
+    server.cmd::<i64>(redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes")).await;
+    let expected: BTreeMap<String, String> = [("a".to_owned(), "1".to_owned())].into();
+    let mut seen = BTreeMap::new();
+    for _ in 0..50 {
+        match queue.notices().await {
+            Ok(all) => {
+                seen = all;
+                break;
+            }
+            Err(Error::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(seen, expected);
 }
 
 /// What is not used leaves no key behind.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 #![allow(unreachable_pub, reason = "the suite is shared by the tests of every backend")]
 
+#[path = "support/board.rs"]
+mod board;
 #[path = "support/contract.rs"]
 mod contract;
 #[path = "support/ids.rs"]
@@ -353,6 +355,21 @@ async fn any_program_may_insert() {
 }
 
 /// The lease of a process that was killed on this host need not be waited out.
+#[tokio::test]
+async fn a_board_is_bounded_in_notices() {
+    board::a_board_is_bounded_in_notices(&*file().queue(LONG)).await;
+}
+
+/// A file from before there was a board gets one when it is opened.
+#[tokio::test]
+async fn an_older_file_gets_a_board() {
+    let file = file();
+    assert_eq!(file.execute("DROP TABLE notice", []), 0);
+    let queue = file.queue(LONG);
+    queue.post("a", Some("1")).await.unwrap();
+    assert_eq!(file.queue(LONG).notices().await.unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn the_lease_of_a_dead_process_is_taken_at_once() {
     let file = file();

@@ -13,6 +13,8 @@
 //! | `{q}:ids` | zset by time of acceptance (ms): ids of accepted items |
 //! | `{q}:seen` | zset by time (ms): ids that the owner has dealt with |
 //! | `{q}:cancelled` | zset by end (ms): ids of messages that were taken back |
+//! | `{q}:receipts` | zset by time (ms): receipts of devices that were counted |
+//! | `homing:board` | hash, one for all shards: notices, see `board.rs` |
 //!
 //! One hash holds what the commit script reads and writes, so a commit touches few keys. `{q}` in braces makes Redis
 //! Cluster hash only `q`, so a shard's keys share the slot of its list; a name that carries a tag of its own
@@ -70,6 +72,10 @@ impl Keys {
 
     pub(crate) fn cancelled(&self) -> String {
         self.suffixed("cancelled")
+    }
+
+    pub(crate) fn receipts(&self) -> String {
+        self.suffixed("receipts")
     }
 
     pub(crate) fn log(&self, log: &Log) -> String {

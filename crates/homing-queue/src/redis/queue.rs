@@ -1,7 +1,7 @@
 //! [`RedisQueue`]: opens shards, appends to lists, and shows what stands where.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,8 +14,8 @@ use futures_util::future::BoxFuture;
 use homing_core::{
     clock::Millis,
     queue::{
-        Error, Log, MAX_ITEM, MAX_REMEMBERED, Mark, Memory, NewItem, Opened, Queue, QueueName, REMEMBERED, Result,
-        Shard, Snapshot,
+        Error, Log, MAX_ITEM, MAX_REMEMBERED, Mark, Memory, NewItem, Opened, Queue, QueueName, REMEMBERED, Receipt,
+        Result, Shard, Snapshot,
     },
     record::Record,
     wire,
@@ -27,6 +27,7 @@ use redis::{
 use tokio::sync::OnceCell;
 
 use super::{
+    board::{self, Board},
     inspect::{self, Seen},
     keys::Keys,
     link::Link,
@@ -75,6 +76,7 @@ pub struct RedisQueue {
     abandoned: Abandoned,
     nonce: AtomicU64,
     shared: OnceCell<ConnectionManager>,
+    board: Board,
 }
 
 impl RedisQueue {
@@ -87,6 +89,7 @@ impl RedisQueue {
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings)).map_err(unavailable)?;
         Ok(Self {
+            board: Board::new(client.clone(), options.timeout),
             client,
             options,
             owner: Owner::this_process(),
@@ -235,6 +238,29 @@ impl RedisQueue {
         read_marks(answer, ids.len())?.ok_or_else(|| unavailable("unexpected answer to marks"))
     }
 
+    async fn count_receipts(&self, shard: &QueueName, receipts: &[Receipt], now: Millis) -> Result<Vec<bool>> {
+        if receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = Keys::new(shard);
+        let mut cmd = self.scripts.tally.call(3);
+        cmd.arg(keys.receipts()).arg(keys.ledger()).arg(keys.trace());
+        cmd.arg(now).arg(now.saturating_sub(REMEMBERED)).arg(MAX_REMEMBERED).arg(self.options.trace_entries.max(1));
+        for Receipt { key, record } in receipts {
+            cmd.arg(key)
+                .arg(&*record.stage.field(&record.fate))
+                .arg(wire::encode_records(std::slice::from_ref(record)));
+        }
+        let mut connection = self.shared().await?;
+        let answer = self.scripts.tally.run(&cmd, &mut connection).await.map_err(unavailable)?;
+        match &answer {
+            Value::BulkString(news) if news.len() == receipts.len() => {
+                Ok(news.iter().map(|new| *new == b'1').collect())
+            }
+            other => Err(unexpected("tally", other)),
+        }
+    }
+
     async fn look(&self, shard: &QueueName) -> Result<Snapshot> {
         let keys = Keys::new(shard);
         let mut connection = self.shared().await?;
@@ -354,6 +380,27 @@ impl Queue for RedisQueue {
 
     fn memory(&self) -> BoxFuture<'_, Result<Memory>> {
         Box::pin(self.ask_memory())
+    }
+
+    fn notices(&self) -> BoxFuture<'_, Result<BTreeMap<String, String>>> {
+        Box::pin(self.board.read())
+    }
+
+    fn post<'a>(&'a self, key: &'a str, notice: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { board::post(&self.scripts, self.shared().await?, key, notice).await })
+    }
+
+    fn noticed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.board.changed())
+    }
+
+    fn tally<'a>(
+        &'a self,
+        shard: &'a QueueName,
+        receipts: &'a [Receipt],
+        now: Millis,
+    ) -> BoxFuture<'a, Result<Vec<bool>>> {
+        Box::pin(self.count_receipts(shard, receipts, now))
     }
 
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>> {

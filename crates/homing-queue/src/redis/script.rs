@@ -56,6 +56,8 @@ pub(crate) struct Scripts {
     pub(crate) append: Script,
     pub(crate) cancel: Script,
     pub(crate) marks: Script,
+    pub(crate) post: Script,
+    pub(crate) tally: Script,
     pub(crate) resync: Script,
 }
 
@@ -73,6 +75,8 @@ impl Scripts {
             append: Script::new(include_str!("scripts/append.lua")),
             cancel: Script::new(include_str!("scripts/cancel.lua")),
             marks: Script::new(include_str!("scripts/marks.lua")),
+            post: Script::new(include_str!("scripts/post.lua")),
+            tally: Script::new(include_str!("scripts/tally.lua")),
             resync: Script::new(include_str!("scripts/resync.lua")),
         }
     }

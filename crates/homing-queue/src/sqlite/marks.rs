@@ -21,6 +21,8 @@ pub(super) const ACCEPTED: i64 = 1;
 pub(super) const SEEN: i64 = 2;
 /// Ids of messages that were taken back, with the time until when.
 pub(super) const CANCELLED: i64 = 3;
+/// Keys of receipts that were counted, with the time of it.
+pub(super) const COUNTED: i64 = 4;
 
 /// Notes ids; those that are noted get the new time. Keeps the latest `most`.
 pub(super) fn add<'a>(
@@ -90,7 +92,9 @@ pub(super) fn append(
         news.push(match &item.id {
             None => true,
             Some(id) => {
-                !taken.contains(id.as_str()) && !is_known(tx.db, list.id, id, now)? && taken.insert(id.as_str())
+                !taken.contains(id.as_str())
+                    && !is_known(tx.db, list.id, ACCEPTED, id, now)?
+                    && taken.insert(id.as_str())
             }
         });
     }
@@ -108,10 +112,11 @@ pub(super) fn append(
     Ok(news)
 }
 
-fn is_known(db: &Connection, shard: i64, id: &str, now: Millis) -> rusqlite::Result<bool> {
+/// Was it noted within the hour?
+pub(super) fn is_known(db: &Connection, shard: i64, kind: i64, id: &str, now: Millis) -> rusqlite::Result<bool> {
     let at: Option<Millis> = db
         .prepare_cached("SELECT at FROM mark WHERE shard = ?1 AND kind = ?2 AND id = ?3")?
-        .query_row(params![shard, ACCEPTED, id], |row| row.get(0))
+        .query_row(params![shard, kind, id], |row| row.get(0))
         .optional()?;
     Ok(at.is_some_and(|at| at >= now.saturating_sub(REMEMBERED)))
 }

@@ -1,7 +1,7 @@
 //! [`SqliteQueue`]: opens shards, appends to lists, and shows what stands where.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -14,13 +14,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use homing_core::{
     clock::Millis,
-    queue::{Error, Log, MAX_ITEM, Mark, Memory, NewItem, Queue, QueueName, Result, Shard, Snapshot},
+    queue::{BOARD, Error, Log, MAX_ITEM, Mark, Memory, NewItem, Queue, QueueName, Receipt, Result, Shard, Snapshot},
     record::Record,
     wire,
 };
 use rusqlite::Connection;
 
 use super::{
+    board,
     commit::int,
     error::OpenError,
     inspect,
@@ -94,6 +95,8 @@ impl SqliteQueue {
         let path = path.as_ref();
         let opened = schema::open(path, options.max_bytes)?;
         let wakes = Arc::new(Wakes::default());
+        // What is put up before anybody waits is not missed either.
+        wakes.of(&QueueName::new(BOARD));
         let thread = |source| OpenError::Thread { path: path.to_owned(), source };
         let writer = Writer::start(opened.writer, options.max_bytes, Arc::clone(&wakes)).map_err(thread)?;
         let reader = Reader::start(opened.reader).map_err(thread)?;
@@ -145,6 +148,21 @@ impl SqliteQueue {
             None => Ok(vec![Mark::default(); ids.len()]),
         };
         self.store.reader.run(look).await
+    }
+
+    async fn put_up(&self, key: &str, notice: Option<&str>) -> Result<()> {
+        let (key, notice) = (key.to_owned(), notice.map(str::to_owned));
+        self.store.writer.run(move |tx| board::post(tx, &key, notice.as_deref())).await
+    }
+
+    async fn count_receipts(&self, shard: &QueueName, receipts: &[Receipt], now: Millis) -> Result<Vec<bool>> {
+        if receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (shard, receipts) = (shard.clone(), receipts.to_vec());
+        let options = &self.store.options;
+        let bounds = trace::Bounds { entries: options.trace_entries, bytes: options.trace_bytes };
+        self.store.writer.run(move |tx| board::tally(tx, &shard, &receipts, now, bounds)).await
     }
 
     async fn look_at_head(&self, queue: &QueueName, n: usize) -> Result<Vec<Bytes>> {
@@ -221,6 +239,28 @@ impl Queue for SqliteQueue {
 
     fn memory(&self) -> BoxFuture<'_, Result<Memory>> {
         Box::pin(self.ask_memory())
+    }
+
+    fn notices(&self) -> BoxFuture<'_, Result<BTreeMap<String, String>>> {
+        Box::pin(self.store.reader.run(board::read))
+    }
+
+    fn post<'a>(&'a self, key: &'a str, notice: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.put_up(key, notice))
+    }
+
+    fn noticed(&self) -> BoxFuture<'_, ()> {
+        let wake = self.store.wakes.of(&QueueName::new(BOARD));
+        Box::pin(async move { wake.notified().await })
+    }
+
+    fn tally<'a>(
+        &'a self,
+        shard: &'a QueueName,
+        receipts: &'a [Receipt],
+        now: Millis,
+    ) -> BoxFuture<'a, Result<Vec<bool>>> {
+        Box::pin(self.count_receipts(shard, receipts, now))
     }
 
     fn trace<'a>(&'a self, shard: &'a QueueName, id: &'a str) -> BoxFuture<'a, Result<Vec<Record>>> {

@@ -75,6 +75,9 @@ CREATE TRIGGER queue_insert INSTEAD OF INSERT ON queue BEGIN
 END;
 ";
 
+/// What came after the first version: older programs open the file as before and know nothing of it.
+const LATER: &str = "CREATE TABLE IF NOT EXISTS notice (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;";
+
 /// A database of Homing's: the connection that writes and the one that reads.
 pub(super) struct Opened {
     pub(super) writer: Connection,
@@ -129,12 +132,13 @@ fn prepare(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     connection.pragma_update(None, "wal_autocheckpoint", 2_000).map_err(sqlite)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(sqlite)?;
     if ours {
-        return Ok(());
+        return connection.execute_batch(LATER).map_err(sqlite);
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
     // Another process may have been faster.
     if !judge(look(&tx).map_err(sqlite)?)? {
         tx.execute_batch(SCHEMA).map_err(sqlite)?;
+        tx.execute_batch(LATER).map_err(sqlite)?;
         tx.pragma_update(None, "application_id", APPLICATION).map_err(sqlite)?;
         tx.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
     }

@@ -47,6 +47,14 @@ macro_rules! contract {
             many_queues_at_once,
             wake_ups_cross_tasks,
         );
+        contract!($backend; board:
+            a_notice_is_read_by_every_handle_until_it_is_taken_down,
+            whoever_waits_is_told_of_each_change,
+            a_notice_is_bounded_in_bytes,
+            a_receipt_is_counted_and_traced_once_without_a_lease,
+            a_receipt_is_forgotten_after_an_hour,
+            two_thousand_receipts_in_one_call,
+        );
         contract!($backend; resync:
             an_untouched_shard_stays_as_it_is,
             items_that_were_popped,
