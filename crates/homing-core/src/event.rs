@@ -52,6 +52,8 @@ pub struct Device {
     pub app: String,
     /// Its network.
     pub environment: Environment,
+    /// The channel that the token is for; without it the lane's routes say.
+    pub channel: Option<String>,
 }
 
 impl std::fmt::Debug for Device {
@@ -355,13 +357,17 @@ fn devices(tokens: &Value) -> Result<Audience, Invalid> {
         };
         let platform = needed("platform")?;
         let platform = Platform::parse(&platform)
-            .ok_or_else(|| Invalid::new(field("platform"), format!("`{platform}` is neither android nor ios")))?;
+            .ok_or_else(|| Invalid::new(field("platform"), format!("`{platform}` is none of {}", Platform::NAMES)))?;
         let environment = match device.get("env").and_then(Value::text) {
             None => Environment::default(),
             Some(text) => Environment::parse(&text)
                 .ok_or_else(|| Invalid::new(field("env"), format!("`{text}` is neither prod nor dev")))?,
         };
-        Ok(Device { token: needed("token")?, platform, app: needed("app")?, environment })
+        let channel = match device.get("channel") {
+            None | Some(Value::Null) => None,
+            Some(_) => Some(needed("channel")?),
+        };
+        Ok(Device { token: needed("token")?, platform, app: needed("app")?, environment, channel })
     };
     tokens.values().enumerate().map(device).collect::<Result<_, _>>().map(Audience::Tokens)
 }
@@ -463,6 +469,18 @@ mod tests {
             panic!("no tokens");
         };
         assert_eq!((devices[0].platform, devices[0].environment), (Platform::Ios, Environment::Production));
+        assert_eq!(devices[0].channel, None);
+        let Audience::Tokens(devices) =
+            audience(r#"{"tokens":[{"token":"t","platform":"web","app":"higo","channel":"webpush"}]}"#)
+        else {
+            panic!("no tokens");
+        };
+        assert_eq!(devices[0].channel.as_deref(), Some("webpush"));
+        let packed = decode(b"\x82\xa4type\x07\xa2to\x81\xa6tokens\x91\x84\xa5token\xa1t\xa8platform\xa3ios\xa3app\xa1a\xa7channel\xa4apns", Codec::Auto);
+        let Audience::Tokens(devices) = Event::read(&packed.unwrap(), &Map::default()).unwrap().to else {
+            panic!("no tokens");
+        };
+        assert_eq!(devices[0].channel.as_deref(), Some("apns"));
     }
 
     #[test]
@@ -473,6 +491,14 @@ mod tests {
         refused(r#"{"type":7}"#, "to: is missing: nobody is named");
         refused(r#"{"type":7,"to":{"nobody":1}}"#, "to: expected one of user, users, group, topic, tokens, all");
         refused(r#"{"type":7,"to":{"tokens":[{"token":"t"}]}}"#, "to.tokens.0.platform: is missing or not text");
+        refused(
+            r#"{"type":7,"to":{"tokens":[{"token":"t","platform":"tv","app":"a"}]}}"#,
+            "to.tokens.0.platform: `tv` is none of android, ios, harmony, web, mqtt, webhook",
+        );
+        refused(
+            r#"{"type":7,"to":{"tokens":[{"token":"t","platform":"ios","app":"a","channel":[]}]}}"#,
+            "to.tokens.0.channel: is missing or not text",
+        );
         refused(r#"{"type":7,"to":{"user":"1"},"priority":"soon"}"#, "priority: expected high, normal or low");
         refused(r#"{"type":7,"to":{"users":["1",[]]}}"#, "to.users.1: expected text or a number");
         refused(r#"{"type":7,"to":{"user":""}}"#, "to.user: expected an id of 1 to 256 bytes");

@@ -25,6 +25,15 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// All names, for errors.
+    pub const NAMES: &'static str = "android, ios, harmony, web, mqtt, webhook";
+
+    /// Is it told without waking anybody? Rules that only keep from waking (do-not-disturb, quiet hours) do not hold for
+    /// such a way.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Mqtt | Self::Webhook)
+    }
+
     /// `android`, `ios`.
     pub fn name(self) -> &'static str {
         match self {

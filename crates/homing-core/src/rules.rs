@@ -47,6 +47,12 @@ pub trait Rule: Send + Sync {
 
     /// May the user be told, and what was seen.
     fn judge(&self, rows: &[Row], now: Millis) -> Ruling;
+
+    /// Does it hold back live ways (MQTT), too? Those that only keep from waking somebody do not: by their names `online`,
+    /// `focus`, `dnd` and `quiet`.
+    fn holds_live(&self) -> bool {
+        !matches!(self.name(), "online" | "focus" | "dnd" | "quiet")
+    }
 }
 
 /// Passes where the lookup's `accept` expression holds.
@@ -184,8 +190,7 @@ pub struct Refusal {
 pub fn first_refusal(rules: &[Arc<dyn Rule>], facts: &Facts, now: Millis) -> Option<Refusal> {
     let mut deferred: Option<Refusal> = None;
     for rule in rules {
-        let rows = rule.lookup().and_then(|lookup| facts.get(lookup)).map(Vec::as_slice).unwrap_or_default();
-        let Ruling { decision, seen } = rule.judge(rows, now);
+        let Ruling { decision, seen } = rule.judge(rows_of(rule, facts), now);
         let refusal = |until| Refusal { rule: rule.name().to_owned(), seen, until };
         match decision {
             Decision::Pass => {}
@@ -197,6 +202,16 @@ pub fn first_refusal(rules: &[Arc<dyn Rule>], facts: &Facts, now: Millis) -> Opt
         }
     }
     deferred
+}
+
+/// Does every rule let the user be told by a way that wakes nobody?
+pub fn passes_live(rules: &[Arc<dyn Rule>], facts: &Facts, now: Millis) -> bool {
+    let mut holding = rules.iter().filter(|rule| rule.holds_live());
+    holding.all(|rule| rule.judge(rows_of(rule, facts), now).decision == Decision::Pass)
+}
+
+fn rows_of<'a>(rule: &Arc<dyn Rule>, facts: &'a Facts) -> &'a [Row] {
+    rule.lookup().and_then(|lookup| facts.get(lookup)).map(Vec::as_slice).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -237,6 +252,17 @@ mod tests {
         let deferred = [rule("a", Defer(5)), rule("b", Defer(9)), rule("c", Pass)];
         assert_eq!(judge(&deferred), refused("b", "1 rows", Some(9)), "until the last of them lets it pass");
         assert_eq!(judge(&[rule("a", Defer(5)), rule("b", Skip)]), refused("b", "1 rows", None));
+    }
+
+    #[test]
+    fn live_ways_are_held_back_only_by_what_is_no_matter_of_waking() {
+        use Decision::{Defer, Pass, Skip};
+        let facts: Facts = [("facts".into(), vec![Row::new()])].into_iter().collect();
+        let passes = |rules: &[Arc<dyn Rule>]| passes_live(rules, &facts, 0);
+        assert!(passes(&[rule("login", Pass), rule("online", Skip), rule("dnd", Skip), rule("quiet", Defer(5))]));
+        assert!(!passes(&[rule("online", Skip), rule("account", Skip)]));
+        assert!(!passes(&[rule("mine", Defer(5))]));
+        assert!(!passes_live(&[rule("login", Pass)], &Facts::new(), 0));
     }
 
     #[test]

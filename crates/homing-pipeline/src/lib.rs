@@ -9,7 +9,9 @@ pub mod distributor;
 mod keeper;
 pub mod lane;
 mod meter;
+pub mod migration;
 pub mod notebook;
+pub mod routes;
 pub mod scanner;
 pub mod sender;
 

@@ -10,7 +10,7 @@ use homing_core::{
     event::Map,
     ledger::{Role, balance},
     lookup::{Death, Explained, Lookup, Members, Page, Row, StoreDown, Verdict},
-    notification::{Environment, Notification},
+    notification::{Environment, Notification, Platform},
     queue::{Commit, Destination, Item, Log, LogDepth, LogState, Mark, Opened, QueueName, Snapshot},
     rules::{Accepts, ProfileDefaults, Quiet, Rule},
     window::Window,
@@ -19,20 +19,20 @@ use homing_core::{
 use serde_json::json;
 
 use super::{
-    DeliveryCodec, Devices, Lane,
+    Delivery, DeliveryCodec, Devices, Lane,
     decide::gather,
     intake::{self, Batch},
 };
-use crate::lane::Shards;
+use crate::{lane::Shards, migration::Migrations, routes::Routes};
 
 /// Midnight in Shanghai, and the morning after.
-const MIDNIGHT: Millis = 1_795_190_400_000;
-const MORNING: Millis = MIDNIGHT + 8 * 3_600_000;
+pub(super) const MIDNIGHT: Millis = 1_795_190_400_000;
+pub(super) const MORNING: Millis = MIDNIGHT + 8 * 3_600_000;
 /// Day in Shanghai and in London.
-const DAY: Millis = MIDNIGHT + 20 * 3_600_000;
+pub(super) const DAY: Millis = MIDNIGHT + 20 * 3_600_000;
 
 /// Facts by the user's number: `ok` refuses those that 5 divides, `tokens` has two devices for each but 7's multiples.
-struct Facts(&'static str);
+pub(super) struct Facts(pub(super) &'static str);
 
 impl Lookup for Facts {
     fn name(&self) -> &str {
@@ -94,7 +94,13 @@ impl Members for Numbers {
     }
 }
 
-fn lane(change: impl FnOnce(&mut Lane)) -> Lane {
+/// Three lists of a channel.
+pub(super) fn delivery(name: &str, platforms: &[Platform]) -> Delivery {
+    let (lists, platforms) = (Shards::new(name, 1, 3).unwrap(), platforms.to_vec());
+    Delivery { lists, codec: DeliveryCodec::Own, page: 1_000, platforms }
+}
+
+pub(super) fn lane(change: impl FnOnce(&mut Lane)) -> Lane {
     let types = "[SENT]\ncode = 7\ntitle = '已发货'\nbody = 'b'\nttl_seconds = 86400\nlocale.en = { title = 'Shipped' }\n\
                  [LOUD]\ncode = 8\nbody = 'b'\nquiet = 'ignore'\n[SHY]\ncode = 9\nbody = 'b'\nquiet = 'drop'";
     let ok: Arc<dyn Lookup> = Arc::new(Facts("ok"));
@@ -117,10 +123,14 @@ fn lane(change: impl FnOnce(&mut Lane)) -> Lane {
         defaults,
         has_quiet: true,
         release: Duration::ZERO,
-        delivery: Shards::new("x{n}", 1, 3).unwrap(),
-        delivery_codec: DeliveryCodec::Own,
+        deliveries: [("xinge".to_owned(), delivery("x{n}", &[]))].into(),
+        routes: Routes::default(),
+        announce: None,
+        otherwise: None,
+        preferences: None,
+        migrations: Migrations::default(),
+        prover: None,
         page: 1_000,
-        channel: "xinge".into(),
         high_water: 0,
         batch: 256,
     };
@@ -128,12 +138,12 @@ fn lane(change: impl FnOnce(&mut Lane)) -> Lane {
     lane
 }
 
-fn opened() -> Opened {
+pub(super) fn opened() -> Opened {
     super::unowned()
 }
 
 /// Works `bodies` of a list at a time.
-async fn work(lane: &Lane, log: Log, bodies: &[Bytes], marks: &[Mark], now: Millis) -> (Batch, Commit) {
+pub(super) async fn work(lane: &Lane, log: Log, bodies: &[Bytes], marks: &[Mark], now: Millis) -> (Batch, Commit) {
     let items = bodies.iter().cloned().zip(0..).map(|(body, seq)| Item { seq, body }).collect();
     let mut window = Window::open(&LogState { log, head: 0, checkpoint: Bytes::new() });
     let places: Vec<_> = window.accept(items).into_iter().map(|seq| (0, seq)).collect();
@@ -142,29 +152,29 @@ async fn work(lane: &Lane, log: Log, bodies: &[Bytes], marks: &[Mark], now: Mill
     (batch, commit)
 }
 
-async fn events(lane: &Lane, events: &[serde_json::Value], now: Millis) -> Commit {
+pub(super) async fn events(lane: &Lane, events: &[serde_json::Value], now: Millis) -> Commit {
     let bodies: Vec<Bytes> = events.iter().map(|e| e.to_string().into()).collect();
     work(lane, Log::MAIN, &bodies, &[], now).await.1
 }
 
-fn notifications(commit: &Commit) -> Vec<Notification> {
+pub(super) fn notifications(commit: &Commit) -> Vec<Notification> {
     let main = commit.append.iter().filter(|a| matches!(a.to, Destination::Queue(_)));
     main.flat_map(|a| a.items.iter().map(|item| Notification::decode(item).unwrap())).collect()
 }
 
-fn told(commit: &Commit) -> Vec<String> {
+pub(super) fn told(commit: &Commit) -> Vec<String> {
     notifications(commit).into_iter().flat_map(|n| n.targets).map(|t| t.token).collect()
 }
 
 /// Books over several commits, as the scripts would keep them.
 #[derive(Default)]
-struct Books {
-    snapshot: Snapshot,
+pub(super) struct Books {
+    pub(super) snapshot: Snapshot,
     taken: u64,
 }
 
 impl Books {
-    fn apply(&mut self, batch: &Batch, commit: &Commit) {
+    pub(super) fn apply(&mut self, batch: &Batch, commit: &Commit) {
         self.taken += u64::try_from(batch.main).unwrap();
         self.snapshot.counts.merge(&commit.counts);
         for append in &commit.append {
@@ -178,7 +188,7 @@ impl Books {
     }
 
     #[track_caller]
-    fn balanced(&self) {
+    pub(super) fn balanced(&self) {
         // The delivery lists' own line is theirs; here it stands for the hand-over: in, and still waiting.
         for line in balance(&self.snapshot, Role::Entry).iter().filter(|line| line.stage != "send") {
             assert!(line.balanced, "{line:#?}");
@@ -359,7 +369,7 @@ async fn many_tokens_share_notifications() {
 
 #[tokio::test]
 async fn what_one_event_hands_over_is_bounded() {
-    let php = lane(|lane| lane.delivery_codec = DeliveryCodec::Php);
+    let php = lane(|lane| lane.deliveries.get_mut("xinge").unwrap().codec = DeliveryCodec::Php);
     let body = Bytes::from(broadcast(5_000, 40_000).to_string());
     let (batch, commit) = work(&php, Log::MAIN, &[body], &[], DAY).await;
     let mut books = Books::default();
@@ -405,7 +415,7 @@ async fn a_batch_ends_where_its_notifications_would_be_too_much() {
 
 #[tokio::test]
 async fn tokens_are_told_without_a_rule_and_an_old_sender_gets_its_own_items() {
-    let php = lane(|lane| lane.delivery_codec = DeliveryCodec::Php);
+    let php = lane(|lane| lane.deliveries.get_mut("xinge").unwrap().codec = DeliveryCodec::Php);
     let tokens = json!([{"token": "t1", "platform": "ios", "app": "higo"}, {"token": "t2", "platform": "android", "app": "higo"}]);
     let event = json!({"id": "m", "type": 7, "to": {"tokens": tokens}, "data": {"order": 5}});
     let own = lane(|_| {});

@@ -227,14 +227,20 @@ impl<'a> Draft<'a> {
     // === delivery ===
 
     /// An item for a delivery queue, for so many targets.
-    pub(super) fn hand_over(&mut self, queue: QueueName, item: Bytes, targets: usize, high_water: u64) {
-        let append = self.append(Destination::Queue(queue), item, high_water);
+    pub(super) fn hand_over(&mut self, queue: &QueueName, item: Bytes, targets: usize, high_water: u64) {
+        let append = self.append(Destination::Queue(queue.clone()), item, high_water);
         append.counts.add("send.in", number(targets));
         append.counts.add("send.items", 1);
     }
 
-    pub(super) fn queued(&mut self, id: &str, channel: &str, target: &str) {
-        self.record(id, Stage::Rules, Fate::Queued { channel: channel.to_owned() }, Some(target), None);
+    pub(super) fn queued(&mut self, id: &str, channel: &str, target: &str, why: Option<String>) {
+        self.record(id, Stage::Rules, Fate::Queued { channel: channel.to_owned() }, Some(target), why);
+    }
+
+    /// Recipients are told by a live way only; `why` is what kept them from being woken. They are counted elsewhere.
+    pub(super) fn only_live(&mut self, id: &str, users: &[&str], why: &str) {
+        let why = format!("only by a live way: {why}");
+        self.record(id, Stage::Rules, Fate::Passed, Some(&label(users)), Some(why));
     }
 
     /// Notifications of an event that no list takes.

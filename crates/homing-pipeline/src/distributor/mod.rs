@@ -1,24 +1,34 @@
 //! The distributor: entry queue → audience → rules → address → delivery queue.
 //!
 //! It works a batch at a time: [`intake`] reads the items, [`plan`] sorts out what needs no lookup, [`audience`] finds
-//! the recipients, [`decide`] looks up what all of them need in one round trip per lookup and decides, [`address`] makes
-//! the notifications, [`draft`] is the commit as it grows. That one commit hands them over, so that this hop is
+//! the recipients, [`decide`] looks up what all of them need in one round trip per lookup and decides, [`choose`] finds
+//! each device's way, [`address`] makes the notifications, [`draft`] is the commit as it grows. That one commit hands them over, so that this hop is
 //! exactly-once. A large audience goes through the shard's `fanout` list, a page of recipients per batch, in turns with
 //! other work.
 
 mod address;
 mod audience;
+mod choose;
 mod decide;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod decide_tests;
 mod draft;
 mod intake;
+mod php;
 mod plan;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod ways_tests;
 
+pub use choose::{Told, ways};
 pub use intake::codec_of;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use homing_codec::Codec;
@@ -26,7 +36,9 @@ use homing_core::{
     catalogue::Catalogue,
     event::Map,
     lookup::{Lookup, Members, StoreDown},
+    notification::Platform,
     queue::{self, Commit, Destination, Log, LogState, Mark, Opened, QueueName, Seq, Shard},
+    receipt::Prover,
     rules::{ProfileDefaults, Rule},
     steps::Step,
     window::{Limits, Window},
@@ -34,7 +46,7 @@ use homing_core::{
 use tokio::time::sleep;
 
 use self::decide::Gathered;
-use crate::{context::Context, keeper::Worker, lane::Shards, meter};
+use crate::{context::Context, keeper::Worker, lane::Shards, meter, migration::Migrations, routes::Routes};
 
 /// What a lane's distributors know; shared by its shards.
 pub struct Lane {
@@ -54,7 +66,8 @@ pub struct Lane {
     pub owners: Option<Arc<dyn Lookup>>,
     /// Who belongs to a group, follows a topic, or is a user at all: by `members`, `topic`, `everyone`.
     pub enumerators: HashMap<&'static str, Arc<dyn Members>>,
-    /// User → devices (columns `token`, `platform`, `app`, and `env` where there are two networks).
+    /// User → devices (columns `token`, `platform`, `app`; `env` where there are two networks, `channel` and `device` where
+    /// there are several channels, `focus` and `clean`).
     pub tokens: Arc<dyn Lookup>,
     /// Which of a user's devices are told.
     pub devices: Devices,
@@ -66,18 +79,39 @@ pub struct Lane {
     pub has_quiet: bool,
     /// What was held back for a night is released over this span.
     pub release: Duration,
-    /// The delivery queues.
-    pub delivery: Shards,
-    /// How their items are written.
-    pub delivery_codec: DeliveryCodec,
-    /// Targets per notification of a large audience.
+    /// The delivery queues, by channel.
+    pub deliveries: BTreeMap<String, Delivery>,
+    /// Which of them a device is told by.
+    pub routes: Routes,
+    /// The channel by which a message to all members of a group is also sent once to the group itself (`group/ID`).
+    pub announce: Option<String>,
+    /// The channel by which a user is told who has no device that fits, or is not to be woken (`user/ID`).
+    pub otherwise: Option<String>,
+    /// Name of the lookup among `facts` whose column `muted` has the types that a user does not want.
+    pub preferences: Option<Arc<str>>,
+    /// Moves from one channel to another.
+    pub migrations: Migrations,
+    /// Makes the proof by which a device's receipt for a message is known as such; without it notifications carry none.
+    pub prover: Option<Arc<Prover>>,
+    /// Targets per notification of a large audience; a channel may take fewer.
     pub page: usize,
-    /// Name of their channel, for records.
-    pub channel: String,
     /// Bound of a delivery queue in items.
     pub high_water: u64,
     /// Most items per batch.
     pub batch: usize,
+}
+
+/// The delivery queues of one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Their names.
+    pub lists: Shards,
+    /// How their items are written.
+    pub codec: DeliveryCodec,
+    /// How many targets an item has at most.
+    pub page: usize,
+    /// Which devices the channel can tell; empty = all.
+    pub platforms: Vec<Platform>,
 }
 
 /// Which of a user's devices are told.
