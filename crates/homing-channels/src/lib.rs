@@ -14,6 +14,7 @@ mod error;
 mod pairing;
 pub mod registry;
 pub mod simulator;
+mod vendor;
 pub mod xinge;
 
 pub use common::http::Endpoint;

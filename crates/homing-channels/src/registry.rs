@@ -5,7 +5,7 @@ use std::sync::Arc;
 use homing_core::{channel::Channel, clock::Clock, notification::Platform};
 use toml::Table;
 
-use crate::Result;
+use crate::{Result, vendor};
 
 /// What every channel is built with.
 #[derive(Clone)]
@@ -27,7 +27,12 @@ pub struct Entry {
 }
 
 /// Every channel but `xinge`, whose accounts have sections of their own (`[account.*]`).
-const ENTRIES: &[Entry] = &[];
+const ENTRIES: &[Entry] = &[
+    Entry { name: "xiaomi", platforms: &[Platform::Android], page: 1000, build: vendor::xiaomi::build },
+    Entry { name: "oppo", platforms: &[Platform::Android], page: 1000, build: vendor::oppo::build },
+    Entry { name: "vivo", platforms: &[Platform::Android], page: 1000, build: vendor::vivo::build },
+    Entry { name: "honor", platforms: &[Platform::Android], page: 1000, build: vendor::honor::build },
+];
 
 /// The channel of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {

@@ -7,6 +7,7 @@
 mod conn;
 mod dice;
 pub mod stand;
+pub mod vendor;
 pub mod xinge;
 
 pub use xinge::{App, Faults, Flavour, SimulatorConfig, serve};
