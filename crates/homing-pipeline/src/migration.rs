@@ -21,7 +21,7 @@ mod report;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use homing_core::notification::{Environment, Platform};
+use homing_core::notification::{Arm, Environment, Platform};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -121,6 +121,11 @@ pub fn notice_of(name: &str) -> String {
     format!("migration:{name}")
 }
 
+/// Where the last answer that a side of migration `name` met with, and that was no success, stands there in words.
+pub fn error_notice_of(name: &str, arm: Arm) -> String {
+    format!("migration-error:{name}:{}", arm.name())
+}
+
 /// Places in the order of users: a share is counted in hundredths of a percent.
 const WHOLE: u32 = 10_000;
 
@@ -158,7 +163,7 @@ pub struct State {
     /// Shadow: of so many of a hundred users a copy is rehearsed.
     #[serde(default = "all")]
     pub rehearse_percent: f64,
-    /// The counters `ARM.FATE` as they were when this step began: a [`Report`] is about what came since.
+    /// The counters `ARM.END` as they were when this step began: a [`Report`] is about what came since.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub since: BTreeMap<String, i64>,
 }
@@ -228,7 +233,7 @@ impl State {
     }
 
     /// The step that follows: shadow, then live with the next of [`STEPS`]. `None` at the end. `counts` are the counters
-    /// `ARM.FATE` as they are now ([`Report::totals`]).
+    /// `ARM.END` as they are now ([`Report::totals`]).
     pub fn next(&self, counts: BTreeMap<String, i64>) -> Option<Self> {
         let next = match self.phase {
             Phase::Off => Self::shadow(all()),
@@ -236,6 +241,11 @@ impl State {
             Phase::Live => Self::live(*STEPS.iter().find(|step| **step > self.percent)?),
         };
         Some(Self { since: counts, ..next })
+    }
+
+    /// All steps that are still to come, in their order.
+    pub fn plan(&self) -> Vec<Self> {
+        std::iter::successors(self.next(BTreeMap::new()), |state| state.next(BTreeMap::new())).collect()
     }
 
     /// Is the user at `place` ([`Migration::place`]) told by the channel that takes over?
@@ -325,12 +335,7 @@ mod tests {
 
     #[test]
     fn a_plan_goes_on_step_by_step() {
-        let mut state = State::default();
-        let mut steps = Vec::new();
-        while let Some(next) = state.next(BTreeMap::new()) {
-            steps.push(next.to_string());
-            state = next;
-        }
+        let steps: Vec<String> = State::default().plan().iter().map(State::to_string).collect();
         assert_eq!(steps, ["shadow, 100 % rehearsed", "live, 1 %", "live, 10 %", "live, 50 %", "live, 100 %"]);
         assert_eq!(State::live(12.5).next(BTreeMap::new()).map(|s| s.percent), Some(50.0), "from a step of one's own");
     }

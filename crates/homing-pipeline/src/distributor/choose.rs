@@ -85,7 +85,7 @@ fn truthy(value: &str) -> bool {
     !(value.is_empty() || value == "0" || value.eq_ignore_ascii_case("false"))
 }
 
-/// Shows every device of a user, all tokens of it at once, until `wanted` says that it was enough. Only of this app, if
+/// Visits every device of a user, all tokens of it at once, until the visitor says that it was enough. Only of this app, if
 /// one is named.
 pub(super) fn each_device<'a>(rows: &'a [Row], app: Option<&str>, mut visit: impl FnMut(&[Token<'a>]) -> Go) {
     let fits = |token: &Token<'_>| app.is_none_or(|app| app == token.app);
@@ -229,17 +229,17 @@ impl<'a> Chooser<'a> {
     pub(super) fn no_way(&self, kind: i64, tokens: &[Token<'a>]) -> String {
         let Some(first) = tokens.first() else { return "no device".to_owned() };
         let ways = self.ways(kind, tokens);
-        let what = format!("{} device of app {}", first.platform.name(), first.app);
+        let (platform, app) = (first.platform.name(), first.app);
         if ways.is_empty() {
             let lists: Vec<&str> = self.lane.deliveries.keys().map(String::as_str).collect();
-            return format!("no route for a {what}: the lane delivers by {}", lists.join(", "));
+            return format!("no route for {platform} devices of app {app}: the lane delivers by {}", lists.join(", "));
         }
         let listed = ways.iter().any(|way| self.lane.delivery(way, first.platform).is_some());
         let ways = ways.join(", ");
         if listed {
-            format!("the {what} has no token for {ways}")
+            format!("the device ({platform}, {app}) has no token for {ways}")
         } else {
-            format!("the lane delivers to no {what} by {ways}")
+            format!("the lane has no lists for {platform} devices by {ways}")
         }
     }
 }

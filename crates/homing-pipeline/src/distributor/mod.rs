@@ -34,6 +34,7 @@ use futures_util::future::BoxFuture;
 use homing_codec::Codec;
 use homing_core::{
     catalogue::Catalogue,
+    clock::Millis,
     event::Map,
     lookup::{Lookup, Members, StoreDown},
     notification::Platform,
@@ -151,11 +152,15 @@ pub async fn preview(
     queue: &QueueName,
     bodies: Vec<bytes::Bytes>,
 ) -> Result<Commit, StoreDown> {
+    foresee(lane, cx.clock.now(), queue, bodies).await
+}
+
+async fn foresee(lane: &Lane, now: Millis, queue: &QueueName, bodies: Vec<bytes::Bytes>) -> Result<Commit, StoreDown> {
     let items = bodies.into_iter().zip(0..).map(|(body, seq)| queue::Item { seq, body }).collect();
     let mut window = Window::open(&LogState { log: Log::MAIN, head: 0, checkpoint: Default::default() });
     let mut places: Vec<Place> = window.accept(items).into_iter().map(|seq| (0, seq)).collect();
     let windows = [window];
-    let (now, mut whole) = (cx.clock.now(), Commit::default());
+    let mut whole = Commit::default();
     while !places.is_empty() {
         let batch = intake::read(lane, &unowned(), queue, &windows, &places, false, now);
         places.drain(..batch.items().min(places.len()));

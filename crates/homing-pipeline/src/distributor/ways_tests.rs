@@ -12,7 +12,7 @@ use homing_core::{
     clock::Millis,
     lookup::{Death, Explained, Lookup, Row, StoreDown, Verdict},
     notification::{Arm, Notification, Platform},
-    queue::{Commit, Destination, Log},
+    queue::{Commit, Destination, Log, QueueName},
     receipt::Prover,
     record::Fate,
     rules::{Accepts, ProfileDefaults, Quiet, Rule},
@@ -199,7 +199,7 @@ async fn without_a_route_the_only_channel_for_a_platform_is_meant() {
     let commit = tell(&lane, to("2", 7), DAY).await;
     assert_eq!(
         why(&commit),
-        ["2: no route for a ios device of app higo: the lane delivers by apns, fcm, mqtt"],
+        ["2: no route for ios devices of app higo: the lane delivers by apns, fcm, mqtt"],
         "apns or fcm"
     );
     assert_eq!(commit.counts.get("send.no_device"), 1);
@@ -227,7 +227,7 @@ async fn tokens_of_one_device_are_one_target() {
     assert!(commit.iter().all(|n| n.targets.iter().all(|t| t.alternates.is_empty())), "not from xinge to fcm");
     let none = lane(dual, |lane| lane.routes = Routes::new(vec![route("hms", &["apns"], None)]));
     let commit = tell(&none, to("1", 7), DAY).await;
-    assert_eq!(why(&commit), ["1: the lane delivers to no android device of app higo by hms, apns"]);
+    assert_eq!(why(&commit), ["1: the lane has no lists for android devices by hms, apns"]);
 
     let listed: Vec<_> = ways(&routed, None, "1", None, &routed.tokens.rows(&["1"]).await.unwrap()[0])
         .into_iter()
@@ -258,7 +258,7 @@ async fn a_token_may_name_its_channel() {
     assert_eq!(told(&commit), ["apns: /t1", "mqtt: /user/7"]);
     assert_eq!(
         why(&commit),
-        ["/..t2: no route for a ios device of app higo: the lane delivers by apns, fcm, mqtt, xinge"]
+        ["/..t2: no route for ios devices of app higo: the lane delivers by apns, fcm, mqtt, xinge"]
     );
     assert_eq!((commit.counts.get("rules.in"), commit.counts.get("rules.passed")), (3, 3));
 }
@@ -453,6 +453,24 @@ async fn a_user_may_not_want_a_type() {
     assert_eq!(told(&tell(&lane, users(11), DAY).await).len(), 4);
 }
 
+#[tokio::test]
+async fn a_preview_shows_what_a_distributor_would_do() {
+    let lane = lane(vec![("*", ANDROID), ("5", IPHONE)], |lane| {
+        lane.announce = Some("mqtt".into());
+        lane.routes = Routes::new(vec![route("fcm", &[], Some(Platform::Android))]);
+    });
+    let group = json!({"id": "g", "type": 7, "to": {"group": "12000", "members": true}});
+    let one = |id: &str, user: &str| json!({"id": id, "type": 7, "to": {"user": user}}).to_string().into();
+    let bodies = vec![group.to_string().into(), one("five", "5"), one("six", "6")];
+    let whole = super::foresee(&lane, DAY, &QueueName::new("q"), bodies).await.unwrap();
+    let all = told(&whole);
+    assert_eq!(all.iter().filter(|told| told.starts_with("mqtt")).collect::<Vec<_>>(), ["mqtt: /group/12000"]);
+    assert_eq!(all.len(), 1 + 4_999 + 1, "the first page");
+    let reason = "no route for ios devices of app higo: the lane delivers by apns, fcm, mqtt, xinge";
+    assert!(why(&whole).contains(&format!("5: {reason}")), "{:?}", why(&whole));
+    assert_eq!(sent(&whole).iter().filter(|(channel, n)| channel == "fcm" && n.id == "six").count(), 1);
+}
+
 // === migrations ===
 
 const OLD: &[(&str, &str)] = &[("token", "x-{id}"), ("platform", "android"), ("app", "higo"), ("device", "d")];
@@ -555,7 +573,7 @@ async fn a_rehearsal_takes_nothing_away() {
     assert!((150..=250).contains(&count(&by, "fcm", Some(Arm::Shadow)).unwrap()), "{by:?}");
     // A device of the new channel only has no part in it: the route decides.
     let commit = tell(&lane, to("late", 7), DAY).await;
-    assert_eq!(self::why(&commit), ["late: the android device of app higo has no token for xinge"]);
+    assert_eq!(self::why(&commit), ["late: the device (android, higo) has no token for xinge"]);
     assert_eq!(
         ways(&lane, None, "1", None, &lane.tokens.rows(&["1"]).await.unwrap()[0])[0].channel,
         Ok("xinge".into())

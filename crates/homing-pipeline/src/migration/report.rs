@@ -1,4 +1,5 @@
-//! How the sides of a migration fare, from the ledger's counters `cohort.NAME.ARM.FATE`, and whether to go on.
+//! How the sides of a migration fare, from the ledger's counters `cohort.NAME.ARM.END`, and whether to go on. An end is the
+//! name of a fate; of a rehearsal it is what the provider would have said (`delivered`, `token_invalid`, `config`, ...).
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use super::{Phase, State};
 /// What one side came to, in targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Side {
-    /// Every fate, as the ledger names it.
-    pub fates: BTreeMap<String, i64>,
+    /// Every end, as the ledger names it.
+    pub ends: BTreeMap<String, i64>,
     /// The provider took it (or would have).
     pub delivered: i64,
     /// The token is dead.
@@ -20,21 +21,23 @@ pub struct Side {
     pub config: i64,
     /// Whatever else ended it: a bad message, an answer that never came.
     pub failed: i64,
-    /// Says nothing of the channel: it ended before it was tried, or the channel cannot rehearse.
+    /// Says nothing of the channel: it ended before it was tried, there was no answer, or the channel cannot rehearse.
     pub untried: i64,
 }
 
 impl Side {
-    fn add(&mut self, fate: &str, n: i64) {
+    fn add(&mut self, end: &str, n: i64) {
         if n == 0 {
             return;
         }
-        *self.fates.entry(fate.to_owned()).or_default() += n;
-        let class = match fate.strip_prefix("rehearsed.").unwrap_or(fate) {
+        *self.ends.entry(end.to_owned()).or_default() += n;
+        let class = match end {
             "delivered" => &mut self.delivered,
             "bad_token" | "token_invalid" | "no_device" => &mut self.bad_token,
-            "rerouted" | "config" | "dead.config" => &mut self.config,
-            "expired" | "cancelled" | "unknown" | "corrected" | "retry" | "rate_limited" => &mut self.untried,
+            "rerouted" | "config" => &mut self.config,
+            "expired" | "cancelled" | "unknown" | "corrected" | "retry" | "rate_limited" | "ambiguous" => {
+                &mut self.untried
+            }
             _ => &mut self.failed,
         };
         *class += n;
@@ -100,7 +103,7 @@ pub struct Report {
     pub new: Side,
     /// Rehearsed on it.
     pub shadow: Side,
-    /// The counters `ARM.FATE` of all time: what the next step begins with ([`State::next`]).
+    /// The counters `ARM.END` of all time: what the next step begins with ([`State::next`]).
     pub totals: BTreeMap<String, i64>,
 }
 
@@ -115,7 +118,7 @@ impl Report {
             }
         }
         for (counter, n) in &report.totals {
-            let Some((arm, fate)) = counter.split_once('.') else { continue };
+            let Some((arm, end)) = counter.split_once('.') else { continue };
             let side = match arm {
                 _ if arm == Arm::Old.name() => &mut report.old,
                 _ if arm == Arm::New.name() => &mut report.new,
@@ -124,7 +127,7 @@ impl Report {
             };
             // A server that lost its counters has fewer than there were: then all that it has is new.
             let before = state.since.get(counter).copied().filter(|before| before <= n).unwrap_or(0);
-            side.add(fate, n - before);
+            side.add(end, n - before);
         }
         report
     }
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn shards_are_summed_and_other_migrations_left_out() {
-        let mut one = counts(&[("old.delivered", 5), ("shadow.rehearsed.config", 1), ("new.dead.payload", 2)]);
+        let mut one = counts(&[("old.delivered", 5), ("shadow.config", 1), ("new.dead", 2)]);
         one.add("cohort.mm.old.delivered", 100);
         one.add("send.delivered", 7);
         let two = counts(&[("old.delivered", 6), ("old.bad_token", 1), ("old.expired", 3)]);
@@ -192,12 +195,12 @@ mod tests {
 
     #[test]
     fn a_step_is_judged_by_what_came_since_it_began() {
-        let bad = [("shadow.rehearsed.config", 500), ("old.delivered", 500)];
+        let bad = [("shadow.config", 500), ("old.delivered", 500)];
         let shadow = State::shadow(100.0);
         check(&shadow, &bad, "do not advance: 500 of 500 rehearsals met credentials that are refused");
         let before = Report::new("m", &shadow, &[counts(&bad)]).totals;
         let repaired = State { since: before, ..shadow };
-        let later = [("shadow.rehearsed.config", 500), ("shadow.rehearsed.delivered", 200), ("old.delivered", 700)];
+        let later = [("shadow.config", 500), ("shadow.delivered", 200), ("old.delivered", 700)];
         check(&repaired, &later, "safe to advance");
         check(&repaired, &bad, "do not advance: only 0 rehearsals were tried, 100 are wanted");
     }
@@ -215,7 +218,7 @@ mod tests {
         );
         check(
             &live,
-            &[old, ("new.delivered", 95), ("new.dead.payload", 5)],
+            &[old, ("new.delivered", 95), ("new.dead", 5)],
             "do not advance: 95.0 % of the targets of the new side are delivered, 100.0 % on the old side",
         );
         check(
@@ -230,7 +233,7 @@ mod tests {
         );
         check(
             &State::shadow(100.0),
-            &[old, ("shadow.rehearsed.unknown", 990)],
+            &[old, ("shadow.unknown", 990)],
             "do not advance: only 0 rehearsals were tried (990 said nothing), 100 are wanted",
         );
         check(&State::live(100.0), &[("new.delivered", 200)], "safe to advance");
