@@ -2,9 +2,9 @@
 //!
 //! It works a batch at a time: [`intake`] reads the items, [`plan`] sorts out what needs no lookup, [`audience`] finds
 //! the recipients, [`decide`] looks up what all of them need in one round trip per lookup and decides, [`choose`] finds
-//! each device's way, [`address`] makes the notifications, [`draft`] is the commit as it grows. That one commit hands them over, so that this hop is
-//! exactly-once. A large audience goes through the shard's `fanout` list, a page of recipients per batch, in turns with
-//! other work.
+//! each device's way, [`address`] makes the notifications, [`draft`] is the commit as it grows. That one commit hands them
+//! over, so that this hop is exactly-once. A large audience goes through the shard's `fanout` list, a page of recipients
+//! per batch, in turns with other work.
 
 mod address;
 mod audience;
