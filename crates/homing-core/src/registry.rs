@@ -141,7 +141,7 @@ pub struct Preferences {
 pub struct Swept {
     /// Devices that were not seen for long, and are gone now.
     pub expired: u64,
-    /// Rows of dead tokens and gone devices that left for good.
+    /// Rows that left for good: dead tokens, gone devices, changes that were told.
     pub removed: u64,
     /// Changes that nobody acknowledged for so long that they were dropped.
     pub dropped: u64,

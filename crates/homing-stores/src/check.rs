@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::lookup::{Configured, Provider};
 use crate::members::{Enumerator, Source};
 use crate::mongo_source::{Index, MongoSource};
+use crate::registry::SqlRegistry;
 use crate::stores::{Store, Stores};
 
 /// The id that lookups are tried with. It need not exist.
@@ -55,9 +56,15 @@ impl Stores {
         let lookups = join_all(self.lookups.values().map(|lookup| check_lookup(lookup)));
         let members = join_all(self.members.values().map(|members| check_members(members)));
         let sources = join_all(self.sources.iter().map(|(name, source)| check_source(name, source)));
-        let (stores, lookups, members, sources) = tokio::join!(stores, lookups, members, sources);
+        let registry = async {
+            match &self.registry {
+                Some(registry) => vec![check_registry(registry).await],
+                None => Vec::new(),
+            }
+        };
+        let (stores, lookups, members, sources, registry) = tokio::join!(stores, lookups, members, sources, registry);
         let lookups = lookups.into_iter().chain(members).chain(sources).flatten();
-        stores.into_iter().chain(lookups).collect()
+        stores.into_iter().chain(lookups).chain(registry).collect()
     }
 }
 
@@ -76,6 +83,16 @@ async fn check_store(name: &str, store: &Store) -> CheckLine {
     match alive {
         Ok(()) => CheckLine::new(subject, Level::Ok, "answers"),
         Err(failure) => CheckLine::new(subject, Level::Error, failure.to_string()),
+    }
+}
+
+/// The registry's tables are looked for, not made.
+async fn check_registry(registry: &SqlRegistry) -> CheckLine {
+    let line = |level, text: String| CheckLine::new("registry".to_owned(), level, text);
+    match registry.tables.version().await {
+        Ok(Some(version)) => line(Level::Ok, format!("its tables are there, version {version}")),
+        Ok(None) => line(Level::Warning, "has no tables yet; the first daemon that needs them makes them".to_owned()),
+        Err(failure) => line(Level::Error, failure.to_string()),
     }
 }
 

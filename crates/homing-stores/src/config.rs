@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::error::ConfigError;
 pub use crate::members_config::{MembersConfig, MembersType};
+pub use crate::registry::config::RegistryConfig;
 
 /// Everything this crate reads of the configuration file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -28,6 +29,8 @@ pub struct StoresConfig {
     /// `[source.NAME]`: collections of chats.
     #[serde(default)]
     pub source: BTreeMap<String, SourceConfig>,
+    /// `[registry]`: users' devices in tables of Homing's own.
+    pub registry: Option<RegistryConfig>,
 }
 
 /// `[stores.NAME]`.
@@ -129,8 +132,17 @@ pub struct LookupConfig {
     /// SQL: the column of `query` that holds the id.
     pub row_key: Option<String>,
     /// Takes a dead token out. SQL: a statement over `:user` and `:token`. MongoDB: `delete`, or an update in JSON. HTTP:
-    /// `post`.
+    /// `post`. Redis: `delete`.
     pub invalidate: Option<String>,
+    /// Redis: the key of a user goes when a message is the last that he is to get.
+    #[serde(default)]
+    pub clean: bool,
+    /// A table of our column to what the provider calls it: `{ token = "value" }`.
+    #[serde(default)]
+    pub rename: BTreeMap<String, String>,
+    /// Columns that every row has, with their values: `{ platform = "ios" }`.
+    #[serde(default)]
+    pub constant: BTreeMap<String, String>,
     /// Expression over the first row; true = the message goes on. Without it a row is enough.
     pub accept: Option<String>,
     /// The verdict on a subject without rows.
@@ -142,7 +154,7 @@ pub struct LookupConfig {
     /// How long an answer may be reused: `"60s"`; zero = never.
     #[serde(default, deserialize_with = "duration")]
     pub cache: Duration,
-    /// Per column, raw values and what they mean here; others stay as they are.
+    /// Per column, raw values and what they mean here; others, and absent ones, are what `"*"` says, or stay as they are.
     #[serde(default)]
     pub map: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -316,6 +328,7 @@ impl LookupConfig {
 
         const SQL: &[StoreKind] = &[Mysql, Postgres, Sqlite];
         let keys: [(&str, bool, &[StoreKind], &str); 18] = [
+            ("clean", self.clean, &[Redis], "Redis"),
             ("type", self.kind.is_some(), &[Redis], "Redis"),
             ("key", self.key.is_some(), &[Redis], "Redis"),
             ("member", self.member.is_some(), &[Redis], "Redis"),
@@ -333,7 +346,6 @@ impl LookupConfig {
             ("filter", !self.filter.is_empty(), &[Mongo], "MongoDB"),
             ("id", self.id.is_some(), &[Mysql, Postgres, Sqlite, Mongo, Http], "SQL, MongoDB and HTTP"),
             ("columns", self.columns.is_some(), &[Mysql, Postgres, Sqlite, Mongo, Http], "SQL, MongoDB and HTTP"),
-            ("invalidate", self.invalidate.is_some(), &[Mysql, Postgres, Sqlite, Mongo, Http], "SQL, MongoDB and HTTP"),
         ];
         match keys.iter().find(|(_, present, kinds, _)| *present && !kinds.contains(&kind)) {
             Some((key, _, _, whose)) => {
@@ -357,7 +369,7 @@ fn underscore_id() -> String {
     "_id".to_owned()
 }
 
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     parse_duration(&text)
         .ok_or_else(|| D::Error::custom(format!("`{text}` is no time such as \"500ms\", \"2s\" or \"5m\"")))
@@ -367,7 +379,7 @@ fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>,
     duration(from).map(Some)
 }
 
-/// A whole number and its unit: ms, s, m or h.
+/// A whole number and its unit: ms, s, m, h or d.
 fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(unit)?;
@@ -377,6 +389,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.checked_mul(millis).map(Duration::from_millis)

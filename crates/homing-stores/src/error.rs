@@ -70,6 +70,14 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// In `[registry]`.
+    #[error("[registry] {key}: {reason}")]
+    Registry {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// In `[source.NAME]`.
     #[error("[source.{name}] {key}: {reason}")]
     Source {
@@ -117,6 +125,10 @@ impl ConfigError {
     /// A template or statement of `[members.NAME]`.
     pub(crate) fn misplaced_members(name: &str, key: &str, at: Misplaced) -> Self {
         Self::members(name, key, format!("at character {}: {}", at.position, at.reason))
+    }
+
+    pub(crate) fn registry(key: &str, reason: impl Into<String>) -> Self {
+        Self::Registry { key: key.to_owned(), reason: reason.into() }
     }
 
     pub(crate) fn source(name: &str, key: &str, reason: impl Into<String>) -> Self {

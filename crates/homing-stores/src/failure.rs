@@ -39,6 +39,15 @@ pub(crate) enum Failure {
         #[source]
         source: Cause,
     },
+    /// Another transaction was in the way: the same may go well now.
+    #[error("store {store}: {source}")]
+    Conflict {
+        /// The store.
+        store: String,
+        /// What it says.
+        #[source]
+        source: Cause,
+    },
     /// The store answered, and its answer contradicts the configuration.
     #[error("store {store}: {reason}")]
     Contradiction {

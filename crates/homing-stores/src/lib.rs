@@ -13,6 +13,7 @@
 //! members     pages of members, around redis_members, sql::SqlMembers, mongo_members
 //! judge       accept expressions
 //! mongo_source → mongo_store   pages of documents; mongo_cursor = where it stands, mongo_document = fields of a chat
+//! registry    users' devices in tables of Homing's own, in SQL; also as lookups and enumerators
 //! check       for `homing check`; shorten = what explain may show
 //! ```
 //!
@@ -46,12 +47,14 @@ mod mongo_value;
 mod redis_lookup;
 mod redis_members;
 mod redis_store;
+mod registry;
 mod shorten;
 mod sql;
 mod stores;
 mod template;
+mod times;
 
 pub use check::{CheckLine, Level};
 pub use config::StoresConfig;
 pub use error::ConfigError;
-pub use stores::{Stores, build};
+pub use stores::{Stores, build, build_with};

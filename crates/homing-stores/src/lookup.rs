@@ -18,6 +18,7 @@ use crate::mongo_lookup::MongoLookup;
 use crate::redis_lookup::RedisLookup;
 use crate::shorten;
 use crate::sql::SqlLookup;
+use crate::times;
 
 /// A longer id is nobody's; neither is one with control characters. Such ids have no rows and reach no store.
 const MAX_ID: usize = 512;
@@ -46,9 +47,18 @@ pub(crate) struct Configured {
     name: String,
     pub(crate) provider: Provider,
     judge: Judge,
+    /// What the provider calls a column, and our name.
+    rename: BTreeMap<String, String>,
     map: BTreeMap<String, BTreeMap<String, String>>,
+    constant: BTreeMap<String, String>,
     cache: Option<(Cache, Flights)>,
 }
+
+/// In `map`: any other value, and none.
+const ANY: &str = "*";
+
+/// Tells when a token was registered.
+const REGISTERED_AT: &str = "registered_at";
 
 // === impl Provider ===
 
@@ -91,10 +101,17 @@ impl Provider {
 
     async fn forget(&self, user: &str, token: &str) -> Result<bool, Failure> {
         match self {
-            Self::Redis(_) => Ok(false),
+            Self::Redis(lookup) => lookup.forget(user, token).await,
             Self::Sql(lookup) => lookup.forget(user, token).await,
             Self::Mongo(lookup) => lookup.forget(user, token).await,
             Self::Http(lookup) => lookup.forget(user, token).await,
+        }
+    }
+
+    async fn clean(&self, user: &str) -> Result<bool, Failure> {
+        match self {
+            Self::Redis(lookup) => lookup.clean(user).await,
+            Self::Sql(_) | Self::Mongo(_) | Self::Http(_) => Ok(false),
         }
     }
 }
@@ -112,7 +129,8 @@ impl Told {
 
 impl Configured {
     pub(crate) fn new(name: &str, config: &LookupConfig, provider: Provider) -> Result<Self, ConfigError> {
-        let columns = provider.columns();
+        let theirs = provider.columns();
+        let columns = columns(name, theirs, config)?;
         for column in config.map.keys() {
             if columns.as_ref().is_some_and(|columns| !columns.contains(column)) {
                 return Err(ConfigError::lookup(name, &format!("map.{column}"), "is no column of this lookup"));
@@ -126,7 +144,9 @@ impl Configured {
             name: name.to_owned(),
             provider,
             judge: Judge::new(name, config.accept.as_deref(), config.on_missing, columns.as_deref())?,
+            rename: config.rename.iter().map(|(ours, theirs)| (theirs.clone(), ours.clone())).collect(),
             map: config.map.clone(),
+            constant: config.constant.clone(),
             cache: (!config.cache.is_zero()).then(|| (Cache::new(config.cache), Flights::default())),
         })
     }
@@ -205,7 +225,7 @@ impl Configured {
         }
         let found = self.provider.rows(&ids).await?;
         for (id, mut rows) in ids.into_iter().zip(found) {
-            self.apply_map(&mut rows);
+            self.apply(&mut rows);
             known.insert(id, rows);
         }
         Ok(())
@@ -218,18 +238,69 @@ impl Configured {
         } else {
             Told::nothing("nothing: this is nobody's id".to_owned())
         };
-        self.apply_map(&mut told.rows);
+        self.apply(&mut told.rows);
         Ok(Explained { store, asked: told.asked, raw: shorten::bounded(&told.raw), rows: told.rows })
     }
 
-    fn apply_map(&self, rows: &mut [Row]) {
-        for (column, meanings) in &self.map {
-            for text in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
-                if let Some(meaning) = meanings.get(text) {
-                    text.clone_from(meaning);
+    /// From the provider's columns and values to ours.
+    fn apply(&self, rows: &mut [Row]) {
+        for row in rows {
+            let moved: Vec<_> =
+                self.rename.iter().filter_map(|(theirs, ours)| Some((ours.clone(), row.remove(theirs)?))).collect();
+            row.extend(moved);
+            for (column, meanings) in &self.map {
+                let raw = row.get(column);
+                let meaning = raw.and_then(|text| meanings.get(text)).or_else(|| meanings.get(ANY));
+                if let Some(meaning) = meaning {
+                    row.insert(column.clone(), meaning.clone());
+                }
+            }
+            row.extend(self.constant.clone());
+        }
+    }
+
+    /// Was the token registered again after its death? Asked past the cache; where nothing tells, it was not.
+    async fn lives(&self, user: &str, token: &str, since: Millis) -> Result<bool, Failure> {
+        let mut rows = self.provider.rows(&[user]).await?.into_iter().next().unwrap_or_default();
+        self.apply(&mut rows);
+        let times = rows.iter().filter(|row| row.get("token").is_some_and(|own| own == token));
+        for text in times.filter_map(|row| row.get(REGISTERED_AT)) {
+            match times::latest(text) {
+                Some(at) if at <= since => {}
+                Some(_) => return Ok(true),
+                // A live token must not go by mistake; a dead one is found dead again.
+                None => {
+                    let lookup = &self.name;
+                    tracing::warn!(lookup, user, text, "registered_at is no time, so the token stays.");
+                    return Ok(true);
                 }
             }
         }
+        Ok(false)
+    }
+
+    async fn forget_token(&self, user: &str, token: &str, death: &Death) -> Result<bool, Failure> {
+        if !is_id(user) || token.is_empty() {
+            return Ok(false);
+        }
+        if let Some(since) = death.since
+            && self.lives(user, token, since).await?
+        {
+            return Ok(false);
+        }
+        let done = self.provider.forget(user, token).await?;
+        if done && let Some((cache, _)) = &self.cache {
+            cache.remove(user);
+        }
+        Ok(done)
+    }
+
+    async fn clean_user(&self, user: &str) -> Result<bool, Failure> {
+        let done = is_id(user) && self.provider.clean(user).await?;
+        if done && let Some((cache, _)) = &self.cache {
+            cache.remove(user);
+        }
+        Ok(done)
     }
 }
 
@@ -250,23 +321,40 @@ impl Lookup for Configured {
         self.judge.judge(rows, now)
     }
 
-    fn forget<'a>(
-        &'a self,
-        user: &'a str,
-        token: &'a str,
-        _death: &'a Death,
-    ) -> BoxFuture<'a, Result<bool, StoreDown>> {
-        Box::pin(async move {
-            if !is_id(user) || token.is_empty() {
-                return Ok(false);
-            }
-            let done = self.provider.forget(user, token).await.map_err(|failure| failure.of(&self.name))?;
-            if done && let Some((cache, _)) = &self.cache {
-                cache.remove(user);
-            }
-            Ok(done)
-        })
+    fn forget<'a>(&'a self, user: &'a str, token: &'a str, death: &'a Death) -> BoxFuture<'a, Result<bool, StoreDown>> {
+        Box::pin(async move { self.forget_token(user, token, death).await.map_err(|failure| failure.of(&self.name)) })
     }
+
+    fn clean<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<bool, StoreDown>> {
+        Box::pin(async move { self.clean_user(user).await.map_err(|failure| failure.of(&self.name)) })
+    }
+}
+
+/// Our columns, where the provider's are known; `rename` and `constant` fit to them.
+fn columns(name: &str, theirs: Option<Vec<String>>, config: &LookupConfig) -> Result<Option<Vec<String>>, ConfigError> {
+    let wrong = |key: String, reason: String| Err(ConfigError::lookup(name, &key, reason));
+    let mut columns = theirs;
+    for (ours, theirs) in &config.rename {
+        let Some(columns) = &mut columns else { continue };
+        let Some(column) = columns.iter_mut().find(|column| *column == theirs) else {
+            return wrong(format!("rename.{ours}"), format!("there is no column {theirs}"));
+        };
+        column.clone_from(ours);
+    }
+    for column in config.constant.keys() {
+        let Some(columns) = &mut columns else { continue };
+        if columns.contains(column) {
+            return wrong(format!("constant.{column}"), "is read from the store, too".to_owned());
+        }
+        columns.push(column.clone());
+    }
+    if let Some(columns) = &columns
+        && let Some(twice) =
+            columns.iter().enumerate().find(|(n, column)| columns.iter().take(*n).any(|c| c == *column))
+    {
+        return wrong("rename".to_owned(), format!("two columns are called {}", twice.1));
+    }
+    Ok(columns)
 }
 
 /// Could anybody have this id?

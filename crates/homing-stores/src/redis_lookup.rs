@@ -48,9 +48,26 @@ pub(crate) struct RedisLookup {
     /// Column and field of a hash.
     fields: Vec<(String, String)>,
     decoder: Option<Decoder>,
+    /// How a dead token goes.
+    invalidate: Option<Invalidate>,
+    clean: bool,
     /// The server knows neither SMISMEMBER nor ZMSCORE.
     old: AtomicBool,
 }
+
+/// What holds the token.
+enum Invalidate {
+    /// This field of a hash.
+    Field(String),
+    /// The text itself.
+    Text,
+}
+
+/// A token goes only while it is still that one: the app may have written another since it was read.
+const FORGET_FIELD: &str = "if redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[1] then \
+                            return redis.call('HDEL', KEYS[1], ARGV[2]) else return 0 end";
+const FORGET_TEXT: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end";
 
 /// Where to ask for one id.
 struct Place {
@@ -96,7 +113,66 @@ impl RedisLookup {
         if kind == Hash && fields.is_empty() {
             return Err(wrong("fields", "is empty"));
         }
-        Ok(Self { name: name.to_owned(), store, kind, key, member, fields, decoder, old: AtomicBool::new(false) })
+        let theirs = config.rename.get("token").map_or("token", String::as_str);
+        let held = fields.iter().find(|(column, _)| column == theirs).map(|(_, field)| field.clone());
+        let invalidate = match (config.invalidate.as_deref(), held) {
+            (None, _) => None,
+            (Some("delete"), _) if !store.allow_write => {
+                return Err(wrong("invalidate", &format!("needs allow_write = true in [stores.{}]", store.name())));
+            }
+            (Some("delete"), _) if decoder.is_some() => {
+                return Err(wrong("invalidate", "cannot change what is decoded; keep tokens in fields of a hash"));
+            }
+            (Some("delete"), Some(field)) if kind == Hash => Some(Invalidate::Field(field)),
+            (Some("delete"), _) if kind == Text && theirs == VALUE && key.has_id() => Some(Invalidate::Text),
+            (Some("delete"), _) => {
+                let reason = "needs the token in a field of a hash, fields = { token = \"...\" }, or in a string of the \
+                              user's own, rename = { token = \"value\" }";
+                return Err(wrong("invalidate", reason));
+            }
+            (Some(_), _) => return Err(wrong("invalidate", "is \"delete\"")),
+        };
+        if config.clean {
+            match kind {
+                _ if !store.allow_write => {
+                    return Err(wrong("clean", &format!("needs allow_write = true in [stores.{}]", store.name())));
+                }
+                Hash | Text | Json if key.has_id() => {}
+                _ => return Err(wrong("clean", "is for a hash, string or json whose key is the user's own")),
+            }
+        }
+        let (name, old, clean) = (name.to_owned(), AtomicBool::new(false), config.clean);
+        Ok(Self { name, store, kind, key, member, fields, decoder, invalidate, clean, old })
+    }
+
+    /// Takes a token out, if that is allowed and it is still there.
+    pub(crate) async fn forget(&self, user: &str, token: &str) -> Result<bool, Failure> {
+        let (Some(invalidate), Some(place)) = (&self.invalidate, self.place(user)) else { return Ok(false) };
+        let mut pipe = pipe();
+        match invalidate {
+            Invalidate::Field(field) => pipe.cmd("EVAL").arg(FORGET_FIELD).arg(1).arg(&place.key).arg(token).arg(field),
+            Invalidate::Text => pipe.cmd("EVAL").arg(FORGET_TEXT).arg(1).arg(&place.key).arg(token),
+        };
+        self.removed(&pipe).await
+    }
+
+    /// Removes all that is at the user's key, if that is allowed.
+    pub(crate) async fn clean(&self, user: &str) -> Result<bool, Failure> {
+        let Some(place) = self.place(user).filter(|_| self.clean) else { return Ok(false) };
+        let mut pipe = pipe();
+        pipe.cmd("DEL").arg(&place.key);
+        self.removed(&pipe).await
+    }
+
+    async fn removed(&self, pipe: &Pipeline) -> Result<bool, Failure> {
+        match self.store.ask(pipe.clone().ignore_errors()).await?.into_iter().next() {
+            Some(Ok(Value::Int(n))) => Ok(n > 0),
+            Some(Ok(other)) => Err(self.strange(&other)),
+            // The key holds something else than it did.
+            Some(Err(error)) if is_wrong_type(&error) => Ok(false),
+            Some(Err(error)) => Err(self.refused(error)),
+            None => Ok(false),
+        }
     }
 
     pub(crate) fn store_name(&self) -> &str {

@@ -3,7 +3,7 @@
 //! A connection that failed or fell silent is thrown away and the next call opens another, so a server that came back,
 //! or moved behind its name, is found again by itself. (The driver's own manager keeps a connection that only falls
 //! silent until TCP gives up on it.) Within its time a call opens as many connections as it can: everything asked here
-//! only reads, so it may be asked twice.
+//! may be asked twice: it reads, or removes what is no more the second time.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(crate) struct RedisStore {
     name: String,
     client: Client,
     timeout: Duration,
+    /// May a lookup's `invalidate` and `clean` write?
+    pub(crate) allow_write: bool,
     /// The connection in use and its number.
     slot: Mutex<(u64, Option<MultiplexedConnection>)>,
     /// Held while connecting, so that a hundred callers open one connection.
@@ -41,19 +43,13 @@ impl RedisStore {
         if config.pool.is_some() {
             return Err(ConfigError::store(name, "pool", "is for SQL; Redis needs one connection"));
         }
-        if config.allow_write {
-            return Err(ConfigError::store(
-                name,
-                "allow_write",
-                "is for SQL, MongoDB and HTTP; lookups in Redis only read",
-            ));
-        }
         let client = Client::open(config.url.expose_secret())
             .map_err(|error| ConfigError::store(name, "url", error.to_string()))?;
         Ok(Self {
             name: name.to_owned(),
             client,
             timeout: config.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            allow_write: config.allow_write,
             slot: Mutex::new((0, None)),
             connecting: tokio::sync::Mutex::new(()),
         })

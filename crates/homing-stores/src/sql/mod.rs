@@ -6,6 +6,7 @@
 //! ask       a statement and its server: learns the types that PostgreSQL wants to know, asks, shows
 //! server    what the rest sees of a server: a statement in, a table of texts out
 //! pool      connections, times, read-only sessions, for any driver; mysql, postgres and sqlite are thin
+//! transaction  several statements that happen all or not at all, for the registry
 //! lookup    [lookup.NAME]       rows of many ids, five hundred a statement
 //! members   [members.NAME]      pages of members by their keys
 //! ```
@@ -22,7 +23,9 @@ mod scan;
 mod server;
 mod sqlite;
 mod text;
+mod transaction;
 
+pub(crate) use dialect::Dialect;
 pub(crate) use lookup::SqlLookup;
 pub(crate) use members::SqlMembers;
-pub(crate) use server::{SqlServer, open};
+pub(crate) use server::{Session, SqlServer, Table, open};

@@ -62,6 +62,15 @@ impl Driver for MySql {
         })
     }
 
+    const BEGIN: &'static str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
+
+    const WRITERS: u32 = 8;
+
+    /// A lock that did not come, a deadlock, a key that stands there.
+    fn of_a_conflict(error: &sqlx::Error) -> bool {
+        number(error).is_some_and(|number| [1205, 1213, 1062].contains(&number))
+    }
+
     fn affected(result: &MySqlQueryResult) -> u64 {
         result.rows_affected()
     }

@@ -22,7 +22,8 @@ use crate::config::{Compat, Constant, StoreConfig};
 use crate::error::ConfigError;
 use crate::failure::Failure;
 use crate::sql::dialect::Dialect;
-use crate::sql::server::{Kind, Learned, SqlServer, Table};
+use crate::sql::server::{Kind, Learned, Session, SqlServer, Table};
+use crate::sql::transaction::Transaction;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_POOL: u32 = 4;
@@ -66,6 +67,15 @@ pub(super) trait Driver: Database {
         state.is_some_and(|state| state.len() == 5 && state.starts_with("22"))
     }
 
+    /// Did another transaction get in the way: a deadlock, a lock that did not come, a key that has just appeared?
+    fn of_a_conflict(error: &sqlx::Error) -> bool;
+
+    /// Begins a transaction that reads what others have committed and locks what it writes.
+    const BEGIN: &'static str;
+
+    /// Sessions that may write at once.
+    const WRITERS: u32;
+
     /// What to do about an error that many meet.
     fn advice(_error: &sqlx::Error) -> Option<&'static str> {
         None
@@ -79,16 +89,18 @@ pub(super) type Options<D> = <<D as Database>::Connection as Connection>::Option
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) read_only: bool,
+    /// SQLite: the file is made if it is missing.
+    pub(super) create: bool,
     pub(super) timeout: Duration,
     pub(super) compat: Option<Compat>,
 }
 
 /// A server.
 pub(super) struct Pool<D: Driver> {
-    name: String,
+    pub(super) name: String,
     reading: Side<D>,
     writing: Side<D>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     allow_write: bool,
     /// Why the last session could not be prepared: the pool itself only says that it timed out.
     trouble: Arc<Mutex<Option<String>>>,
@@ -104,10 +116,10 @@ struct Side<D: Driver> {
 }
 
 /// A connection in use. Unless it is clean in the end, it is closed.
-struct Held<D: Driver> {
+pub(super) struct Held<D: Driver> {
     /// Always there, until it is dropped.
     connection: Option<PoolConnection<D>>,
-    clean: bool,
+    pub(super) clean: bool,
 }
 
 // === impl Pool ===
@@ -120,22 +132,24 @@ where
     String: for<'q> Encode<'q, D> + Type<D>,
 {
     /// Reads the URL; opens nothing.
-    pub(super) fn new(name: &str, config: &StoreConfig) -> Result<Self, ConfigError> {
+    /// `create`: it holds tables of Homing's own, and several write at once.
+    pub(super) fn new(name: &str, config: &StoreConfig, create: bool) -> Result<Self, ConfigError> {
         let size = config.pool.unwrap_or(DEFAULT_POOL);
         if size == 0 {
             return Err(ConfigError::store(name, "pool", "must be above 0"));
         }
         let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
         let url = config.url.expose_secret();
-        let side = |read_only, size| {
-            let settings = Settings { read_only, timeout, compat: config.compat };
+        let side = |read_only: bool, size| {
+            let create = create && !read_only;
+            let settings = Settings { read_only, create, timeout, compat: config.compat };
             let options = D::options(url, &settings).map_err(|reason| ConfigError::store(name, "url", reason))?;
             Ok(Side { options, settings, size, pool: OnceLock::new() })
         };
         Ok(Self {
             name: name.to_owned(),
             reading: side(config.read_only, size)?,
-            writing: side(false, 1)?,
+            writing: side(false, if create { D::WRITERS.min(size) } else { 1 })?,
             timeout,
             allow_write: config.allow_write,
             trouble: Arc::default(),
@@ -145,7 +159,19 @@ where
     async fn rows(&self, sql: String, values: Vec<Constant>) -> Result<Table, Failure> {
         let deadline = Instant::now() + self.timeout;
         let mut held = self.acquire(&self.reading, deadline).await?;
+        self.rows_in(&mut held, sql, values, deadline).await
+    }
+
+    /// The rows of a SELECT, in this session. Who ends without an answer leaves it unclean.
+    pub(super) async fn rows_in(
+        &self,
+        held: &mut Held<D>,
+        sql: String,
+        values: Vec<Constant>,
+        deadline: Instant,
+    ) -> Result<Table, Failure> {
         let mut table = Table::default();
+        held.clean = false;
         let all = async {
             let connection = held.open()?;
             D::limit(connection, deadline).await?;
@@ -174,6 +200,18 @@ where
     async fn write(&self, sql: String, values: Vec<Constant>) -> Result<u64, Failure> {
         let deadline = Instant::now() + self.timeout;
         let mut held = self.acquire(&self.writing, deadline).await?;
+        self.write_in(&mut held, sql, values, deadline).await
+    }
+
+    /// Runs a statement that writes, in this session.
+    pub(super) async fn write_in(
+        &self,
+        held: &mut Held<D>,
+        sql: String,
+        values: Vec<Constant>,
+        deadline: Instant,
+    ) -> Result<u64, Failure> {
+        held.clean = false;
         let done = async {
             let connection = held.open()?;
             D::limit(connection, deadline).await?;
@@ -187,6 +225,26 @@ where
         let done = timeout_at(deadline, done).await.map_err(|_| self.silent(None))?;
         held.clean = matches!(done, Ok(_) | Err(sqlx::Error::Database(_)));
         done.map_err(|error| self.failure(error))
+    }
+
+    /// Runs words without values, such as BEGIN.
+    pub(super) async fn say(&self, held: &mut Held<D>, words: &'static str, deadline: Instant) -> Result<(), Failure> {
+        held.clean = false;
+        let done = async {
+            let connection = held.open()?;
+            D::limit(connection, deadline).await?;
+            let mut results = connection.execute_many(sqlx::raw_sql(words));
+            while results.try_next().await?.is_some() {}
+            Ok(())
+        };
+        timeout_at(deadline, done).await.map_err(|_| self.silent(None))?.map_err(|error| self.failure(error))?;
+        held.clean = true;
+        Ok(())
+    }
+
+    /// A session that may write.
+    pub(super) async fn writer(&self, deadline: Instant) -> Result<Held<D>, Failure> {
+        self.acquire(&self.writing, deadline).await
     }
 
     async fn describe(&self, sql: String, writes: bool) -> Result<Learned, Failure> {
@@ -237,6 +295,9 @@ where
     }
 
     fn failure(&self, error: sqlx::Error) -> Failure {
+        if D::of_a_conflict(&error) {
+            return Failure::Conflict { store: self.name.clone(), source: error.into() };
+        }
         if D::of_the_values(&error) {
             return Failure::Values { store: self.name.clone(), source: error.into() };
         }
@@ -276,6 +337,13 @@ where
 
     fn learn(&self, sql: String, writes: bool) -> BoxFuture<'_, Result<Learned, Failure>> {
         Box::pin(self.describe(sql, writes))
+    }
+
+    fn begin(&self, within: Option<Duration>) -> BoxFuture<'_, Result<Box<dyn Session + '_>, Failure>> {
+        Box::pin(async move {
+            let session = Transaction::begin(self, within.unwrap_or(self.timeout)).await?;
+            Ok(Box::new(session) as Box<dyn Session>)
+        })
     }
 }
 

@@ -37,6 +37,17 @@ impl Driver for Postgres {
         })
     }
 
+    const BEGIN: &'static str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+    const WRITERS: u32 = 8;
+
+    /// Serialization, deadlock, a lock that did not come, a key (or table, or type) that stands there.
+    fn of_a_conflict(error: &sqlx::Error) -> bool {
+        const STATES: [&str; 6] = ["40001", "40P01", "55P03", "23505", "42P07", "42710"];
+        let state = error.as_database_error().and_then(|error| error.code());
+        state.is_some_and(|state| STATES.contains(&state.as_ref()))
+    }
+
     fn affected(result: &PgQueryResult) -> u64 {
         result.rows_affected()
     }

@@ -1,6 +1,7 @@
 //! What the rest sees of a server, whichever it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -30,6 +31,22 @@ pub(crate) trait SqlServer: Send + Sync {
     /// What the server says of a statement without running it. A statement that does not fit its tables is an error.
     /// One that `writes` is not even read in a session that cannot.
     fn learn(&self, sql: String, writes: bool) -> BoxFuture<'_, Result<Learned, Failure>>;
+
+    /// Begins a transaction, which is to end within a time (the store's own, if none is said). Only for stores that allow
+    /// writing.
+    fn begin(&self, within: Option<Duration>) -> BoxFuture<'_, Result<Box<dyn Session + '_>, Failure>>;
+}
+
+/// A transaction. One that is dropped, or whose call was cut short, has changed nothing.
+pub(crate) trait Session: Send {
+    /// The answer to one SELECT.
+    fn fetch(&mut self, sql: String, values: Vec<Constant>) -> BoxFuture<'_, Result<Table, Failure>>;
+
+    /// How many rows a writing statement met.
+    fn execute(&mut self, sql: String, values: Vec<Constant>) -> BoxFuture<'_, Result<u64, Failure>>;
+
+    /// Makes it so (`true`), or as if it had never been. Without an answer either may be the case.
+    fn end(&mut self, keep: bool) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
 /// An answer: rows of texts, NULL is `None`.
@@ -61,11 +78,11 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Reads the URL of a store of one of these kinds; opens nothing.
-pub(crate) fn open(name: &str, config: &StoreConfig) -> Result<Arc<dyn SqlServer>, ConfigError> {
+/// Reads the URL of a store of one of these kinds; opens nothing. `create`: the registry's tables are there.
+pub(crate) fn open(name: &str, config: &StoreConfig, create: bool) -> Result<Arc<dyn SqlServer>, ConfigError> {
     Ok(match config.kind {
-        StoreKind::Postgres => Arc::new(Pool::<sqlx::Postgres>::new(name, config)?),
-        StoreKind::Sqlite => Arc::new(Pool::<sqlx::Sqlite>::new(name, config)?),
-        _ => Arc::new(Pool::<sqlx::MySql>::new(name, config)?),
+        StoreKind::Postgres => Arc::new(Pool::<sqlx::Postgres>::new(name, config, create)?),
+        StoreKind::Sqlite => Arc::new(Pool::<sqlx::Sqlite>::new(name, config, create)?),
+        _ => Arc::new(Pool::<sqlx::MySql>::new(name, config, create)?),
     })
 }

@@ -28,8 +28,11 @@ impl Driver for Sqlite {
             return Err("names no file; a database in memory is nobody's".to_owned());
         }
         let options = SqliteConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+        // Who reads is not to wait for who writes.
+        let options =
+            if settings.create { options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal) } else { options };
         Ok(options
-            .create_if_missing(false)
+            .create_if_missing(settings.create)
             .read_only(settings.read_only)
             .busy_timeout(settings.timeout)
             .disable_statement_logging())
@@ -51,6 +54,17 @@ impl Driver for Sqlite {
             handle.set_progress_handler(STEPS, move || std::time::Instant::now() < deadline);
             Ok(())
         })
+    }
+
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+
+    /// It lets in one at a time; the others wait here, and not for its lock.
+    const WRITERS: u32 = 1;
+
+    /// BUSY and LOCKED, and a key that stands there.
+    fn of_a_conflict(error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok());
+        code.is_some_and(|code| matches!(code & 0xff, 5 | 6) || matches!(code, 1555 | 2067))
     }
 
     fn affected(result: &SqliteQueryResult) -> u64 {

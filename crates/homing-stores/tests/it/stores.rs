@@ -96,7 +96,7 @@ fn mistakes_name_the_table_and_the_key() {
     mistake("[stores.x]\nkind = 'redis'\nurl = 'redis://h'\ntimeout = '0s'", &["[stores.x] timeout"]);
     mistake("[stores.x]\nkind = 'mysql'\nurl = 'mysql://h/d'\npool = 0", &["[stores.x] pool"]);
     mistake("[stores.x]\nkind = 'redis'\nurl = 'redis://h'\npool = 3", &["[stores.x] pool"]);
-    mistake("[stores.x]\nkind = 'redis'\nurl = 'redis://h'\nallow_write = true", &["[stores.x] allow_write"]);
+
     mistake("[lookup.l]\nstore = 'nope'", &["[lookup.l] store", "nope", "d, m, r"]);
     mistake("[lookup.l]\nstore = 'm'", &["[lookup.l] database"]);
     mistake("[lookup.l]\nstore = 'r'\nkey = 'a:{id}'", &["[lookup.l] type", "bitmap"]);
