@@ -69,6 +69,21 @@ impl Endpoint {
         self.auth_url.as_ref().map_or(own, |url| url.as_str()).trim_end_matches('/').to_owned()
     }
 
+    /// For channels whose addresses do not stand here: refuses the keys that name one.
+    pub(crate) fn has_no_address(&self, section: &str) -> Result<()> {
+        let given = [
+            ("base_url", self.base_url.is_some()),
+            ("auth_url", self.auth_url.is_some()),
+            ("resolve", self.resolve.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => {
+                Err(Error::setting(format!("{section}.{name}"), "this channel has no address of its own: leave it out"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A client with these settings, to which a channel adds its own: it follows no redirect and asks no proxy of the
     /// environment. `section` names it in errors: `channel.fcm.endpoint`.
     pub(crate) fn builder(&self, section: &str) -> Result<ClientBuilder> {
@@ -140,7 +155,19 @@ pub(crate) async fn exchange(client: &Client, request: Request) -> Result<Reply,
 
 /// As [`exchange`], for replies that are longer because they answer for each target of a page: up to `most` bytes.
 pub(crate) async fn exchange_up_to(client: &Client, request: Request, most: usize) -> Result<Reply, Answer> {
-    let mut response = client.execute(request).await.map_err(|error| broken(&error))?;
+    whole(client.execute(request).await.map_err(|error| broken(&error))?, most).await
+}
+
+/// As [`exchange`], for a channel that has its own answer to what breaks before a reply begins.
+pub(crate) async fn exchange_or(
+    client: &Client,
+    request: Request,
+    broken: impl FnOnce(&reqwest::Error) -> Answer,
+) -> Result<Reply, Answer> {
+    whole(client.execute(request).await.map_err(|error| broken(&error))?, BODY_MAX).await
+}
+
+async fn whole(mut response: Response, most: usize) -> Result<Reply, Answer> {
     let status = response.status();
     match read_up_to(&mut response, most).await {
         Ok(Some(body)) => Ok(Reply { status, headers: std::mem::take(response.headers_mut()), body }),

@@ -41,6 +41,18 @@ impl Signer {
         Ok(Self { key: Key::Es256(key), rng })
     }
 
+    /// ECDSA on P-256 from the 32 bytes of the private key and the 65 of its public point.
+    ///
+    /// # Errors
+    /// In words, without the key.
+    pub(crate) fn es256_raw(private: &[u8], public: &[u8]) -> Result<Self, String> {
+        let rng = SystemRandom::new();
+        let key =
+            EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, private, public, &rng)
+                .map_err(|error| format!("is no private key on P-256: {error}"))?;
+        Ok(Self { key: Key::Es256(key), rng })
+    }
+
     /// RSA with PKCS#1 v1.5, as Google's service accounts.
     ///
     /// # Errors
