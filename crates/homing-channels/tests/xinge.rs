@@ -10,6 +10,8 @@ mod channel;
 mod faults;
 #[path = "xinge/pages.rs"]
 mod pages;
+#[path = "xinge/silent.rs"]
+mod silent;
 #[path = "xinge/simulator_app.rs"]
 mod simulator_app;
 #[path = "xinge/simulator_v2.rs"]

@@ -155,7 +155,8 @@ impl Phones {
             None => Ok((app, message)),
             Some(left) => {
                 let outcome = Outcome::RateLimited { after: Some(left), scope: scope(&app.account) };
-                Err(Answer::new(outcome, format!("not sent: the day's quota ({ration}) is used up")))
+                let of = if ration.is_empty() { String::new() } else { format!(" of {ration}") };
+                Err(Answer::new(outcome, format!("not sent: the day's quota{of} is used up")))
             }
         }
     }

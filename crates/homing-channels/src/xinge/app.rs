@@ -5,7 +5,7 @@
 //! target; a bad token in its page is skipped (`ignore_invalid_token`), so that the others get theirs.
 
 use homing_core::{
-    channel::{Answer, Outcome},
+    channel::{Answer, Credential, Health, Outcome},
     notification::{Environment, Notification, Platform, Target},
 };
 use reqwest::{
@@ -21,6 +21,7 @@ use super::{
     build::build_app,
     channel::{Line, woven},
     codes::Class,
+    examine::{credential, health_of, query_body, rehearsed, unheard},
     push::Body,
     reply::{Reply, answer, detail, outcome, page_outcome},
     skew::{Skew, Stamp},
@@ -29,6 +30,9 @@ use super::{
 };
 
 const PATH: &str = "/v3/push/app";
+
+/// Which devices an account has: reads only, and needs nothing that exists.
+const QUERY: &str = "/v3/device/account/query";
 
 /// `expire_time` in seconds: at most 3 days; v3 advises 600 at least, TPNS raises what is below 800.
 const EXPIRE_MAX: i64 = 259_200;
@@ -48,6 +52,7 @@ pub(crate) struct App {
     environment: Environment,
     secret: SecretString,
     url: Url,
+    query: Url,
     host: Option<HeaderValue>,
     proof: Proof,
 }
@@ -60,6 +65,8 @@ enum Proof {
 /// What a notification's requests share.
 struct Push<'a> {
     message: &'a RawValue,
+    /// `notify`, or `message`, which is handed to the app.
+    message_type: &'static str,
     expire_time: i64,
 }
 
@@ -69,6 +76,7 @@ impl App {
     pub(crate) fn new(account: &Account) -> Result<Self, crate::Error> {
         account.validate()?;
         let (url, _) = account.endpoint(PATH)?;
+        let (query, _) = account.endpoint(QUERY)?;
         let value = |name: &str, text: &str| {
             HeaderValue::from_str(text).map_err(|error| account.error(format!("{name}: {error}")))
         };
@@ -92,32 +100,89 @@ impl App {
             environment: account.environment,
             secret: account.secret.clone(),
             url,
+            query,
             host,
             proof,
         })
     }
 
     pub(crate) async fn send(&self, line: &Line, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
-        let text = match build_app(notification, self.flavour).text() {
-            Ok(text) => text,
-            Err(refusal) => return vec![refusal.answer(); targets.len()],
-        };
-        let message = match RawValue::from_string(text) {
+        let message = match self.message(notification) {
             Ok(message) => message,
-            Err(error) => return vec![answer(Outcome::Payload, format!("not sent: {error}")); targets.len()],
+            Err(answer) => return answer.for_all(targets),
         };
-        let least = if self.flavour == Flavour::V3 { 600 } else { 800 };
-        let left = notification.expires_at.saturating_sub(line.clock.now()) / 1000;
-        let push = Push { message: &message, expire_time: left.clamp(least, EXPIRE_MAX) };
+        let push = self.push(line, notification, &message);
         if let [target] = targets {
             return self.call(line, &push, &[&target.token]).await;
         }
         // v3 does not say which token of a page is bad. TPNS does.
-        let fits = |token: &str| self.flavour == Flavour::Tpns || (1..=TOKEN_MAX).contains(&token.len());
+        let fits = |token: &str| self.fits(token);
         let tokens: Vec<&str> =
             targets.iter().map(|target| target.token.as_str()).filter(|token| fits(token)).collect();
         let answers = if tokens.is_empty() { Vec::new() } else { self.call(line, &push, &tokens).await };
         woven(targets, fits, answers)
+    }
+
+    /// The message's text, checked.
+    fn message(&self, notification: &Notification) -> Result<Box<RawValue>, Answer> {
+        let text = build_app(notification, self.flavour).text().map_err(|refusal| refusal.answer())?;
+        RawValue::from_string(text).map_err(|error| answer(Outcome::Payload, format!("not sent: {error}")))
+    }
+
+    fn push<'a>(&self, line: &Line, notification: &Notification, message: &'a RawValue) -> Push<'a> {
+        let least = if self.flavour == Flavour::V3 { 600 } else { 800 };
+        let left = notification.expires_at.saturating_sub(line.clock.now()) / 1000;
+        let message_type = if notification.silent { "message" } else { "notify" };
+        Push { message, message_type, expire_time: left.clamp(least, EXPIRE_MAX) }
+    }
+
+    fn fits(&self, token: &str) -> bool {
+        self.flavour == Flavour::Tpns || (1..=TOKEN_MAX).contains(&token.len())
+    }
+
+    /// Builds and signs, and sends nothing.
+    pub(crate) fn rehearse(&self, line: &Line, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
+        let signed = self.message(notification).and_then(|message| {
+            let push = self.push(line, notification, &message);
+            let tokens: Vec<&str> = targets.iter().map(|target| target.token.as_str()).collect();
+            let body = serde_json::to_vec(&self.body(&push, &tokens));
+            let body = body.map_err(|error| answer(Outcome::Payload, format!("not sent: {error}")))?;
+            let length = body.len();
+            self.request(line, &self.url, body)?;
+            Ok(answer(Outcome::Unknown, rehearsed(length)))
+        });
+        let signed = match signed {
+            Ok(signed) => signed,
+            Err(answer) => return answer.for_all(targets),
+        };
+        let fits = |token: &str| self.fits(token);
+        let count = targets.iter().filter(|target| fits(&target.token)).count();
+        woven(targets, fits, vec![signed; count])
+    }
+
+    /// Asks for the devices of an account that nobody has.
+    pub(crate) async fn examine(&self, line: &Line) -> Credential {
+        let platform = (self.flavour == Flavour::V3).then(|| self.platform.name());
+        let body = query_body(platform);
+        let (health, detail) = match self.ask(line, body).await {
+            Ok(found) => found,
+            Err(answer) => unheard(answer),
+        };
+        credential(&self.label, health, detail)
+    }
+
+    async fn ask(&self, line: &Line, body: Vec<u8>) -> Result<(Health, String), Answer> {
+        let (request, stamp) = self.request(line, &self.query, body)?;
+        let exchange = transport::exchange(&line.client, request, &*line.clock).await?;
+        let reply = Reply::read(&exchange.body)
+            .ok_or_else(|| answer(Outcome::Ambiguous, "the reply has no readable ret_code"))?;
+        let (class, meaning) = line.codes.of(self.flavour, reply.code);
+        let mut detail = detail(&reply, meaning, &[self.secret.expose_secret()]);
+        if class == Class::AuthOrClock && stamp.is_some_and(|stamp| stamp.is_off(exchange.date())) {
+            detail.push_str("; this machine's clock differs from the service's");
+            return Ok((Health::Doubtful, detail));
+        }
+        Ok((health_of(class, &reply.text), detail))
     }
 
     /// One call, with one answer per token.
@@ -126,7 +191,7 @@ impl App {
             Ok(body) => body,
             Err(error) => return vec![answer(Outcome::Payload, format!("not sent: {error}")); tokens.len()],
         };
-        let (request, stamp) = match self.request(line, body) {
+        let (request, stamp) = match self.request(line, &self.url, body) {
             Ok(stamped) => stamped,
             Err(answer) => return vec![answer; tokens.len()],
         };
@@ -141,7 +206,7 @@ impl App {
         Body {
             audience_type: if page { "token_list" } else { "token" },
             platform: v3.then(|| self.platform.name()),
-            message_type: "notify",
+            message_type: push.message_type,
             message: push.message,
             token_list: tokens.to_vec(),
             push_id: (v3 && page).then_some("0"),
@@ -156,8 +221,8 @@ impl App {
     }
 
     /// The request, and the stamp that it was signed with.
-    fn request(&self, line: &Line, body: Vec<u8>) -> Result<(Request, Option<Stamp>), Answer> {
-        let mut request = Request::new(Method::POST, self.url.clone());
+    fn request(&self, line: &Line, url: &Url, body: Vec<u8>) -> Result<(Request, Option<Stamp>), Answer> {
+        let mut request = Request::new(Method::POST, url.clone());
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(host) = &self.host {

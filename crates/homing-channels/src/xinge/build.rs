@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     account::Flavour,
-    message::{Action, Alert, Android, Aps, AtyAttr, Browser, Custom, Field, Ios, Message},
+    message::{Action, Alert, Android, Aps, AtyAttr, Browser, Custom, Field, Ios, Message, Transparent},
     push::{AppIos, AppMessage},
 };
 
@@ -21,6 +21,13 @@ const RESERVED: [&str; 3] = ["aps", "xg", "accept_time"];
 pub fn build(notification: &Notification) -> Message {
     match notification.platform {
         Platform::Ios => Message::Ios(ios(notification)),
+        // The app is handed whatever there is, and decides.
+        _ if notification.silent => Message::Transparent(Transparent {
+            title: Field::Known(notification.title.clone()),
+            content: Field::Known(notification.body.clone()),
+            custom_content: Field::Known(texts(notification)),
+            ..Transparent::default()
+        }),
         _ => Message::Notification(Box::new(Android {
             title: Field::Known(notification.title.clone()),
             content: Field::Known(notification.body.clone()),
@@ -45,7 +52,13 @@ pub fn build_app(notification: &Notification, flavour: Flavour) -> AppMessage {
         Platform::Ios => {
             // Under its own key nothing is reserved, but one list of names serves all flavours.
             let custom = ios_custom(notification);
-            let aps = Aps { badge_type: Field::Known(-2), sound: Field::Known("default".to_owned()), ..Aps::default() };
+            let aps = if notification.silent {
+                // With a title or a text there would be something to show.
+                (message.title, message.content) = (Field::Absent, Field::Absent);
+                background()
+            } else {
+                Aps { badge_type: Field::Known(-2), sound: Field::Known("default".to_owned()), ..Aps::default() }
+            };
             let mut ios = AppIos { aps: Field::Known(aps), ..AppIos::default() };
             if text {
                 ios.custom_content = Field::Known(Value::Object(custom).to_string());
@@ -57,7 +70,8 @@ pub fn build_app(notification: &Notification, flavour: Flavour) -> AppMessage {
         _ => {
             let fields = texts(notification);
             let custom = if text { Custom::Text(json!(fields).to_string()) } else { Custom::Fields(fields) };
-            let android = Android { custom_content: Field::Known(custom), ..style(notification) };
+            let style = if notification.silent { Android::default() } else { style(notification) };
+            let android = Android { custom_content: Field::Known(custom), ..style };
             message.android = Field::Known(Box::new(android));
         }
     }
@@ -69,7 +83,7 @@ pub fn build_app(notification: &Notification, flavour: Flavour) -> AppMessage {
 fn style(notification: &Notification) -> Android {
     Android {
         builder_id: Field::Known(0),
-        n_id: Field::Known(notification.collapse.as_deref().map_or(0, n_id)),
+        n_id: Field::Known(n_id(notification.key())),
         ring: Field::Known(1),
         vibrate: Field::Known(1),
         lights: Field::Known(1),
@@ -81,10 +95,10 @@ fn style(notification: &Notification) -> Android {
     }
 }
 
-/// The id under which a notification replaces its predecessor on the device: FNV-1a (32 bits) of the collapse key's
-/// bytes without its highest bit, and 1 in place of 0. The same key has the same id in every process and version.
-pub fn n_id(collapse: &str) -> i64 {
-    let hash = collapse.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+/// The id under which a notification replaces its predecessor on the device: FNV-1a (32 bits) of the key's bytes without
+/// its highest bit, and 1 in place of 0. The same key has the same id in every process and version.
+pub fn n_id(key: &str) -> i64 {
+    let hash = key.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     i64::from((hash & 0x7fff_ffff).max(1))
 }
 
@@ -140,13 +154,22 @@ fn ios(notification: &Notification) -> Ios {
         let body = ("body".to_owned(), json!(notification.body));
         Alert::Parts([title, body].into_iter().collect())
     };
-    let aps = Aps {
-        alert: Field::Known(alert),
-        badge: Field::Known(1),
-        sound: Field::Known("default".to_owned()),
-        ..Aps::default()
+    let aps = if notification.silent {
+        background()
+    } else {
+        Aps {
+            alert: Field::Known(alert),
+            badge: Field::Known(1),
+            sound: Field::Known("default".to_owned()),
+            ..Aps::default()
+        }
     };
     Ios { aps: Field::Known(aps), accept_time: Field::Absent, custom: ios_custom(notification) }
+}
+
+/// Apple's part of a silent message: the app is woken, nothing is shown.
+fn background() -> Aps {
+    Aps { content_available: Field::Known(1), ..Aps::default() }
 }
 
 /// APNs has no field for what a tap does, so it travels as `action`, unless the event has a field of this name.

@@ -32,7 +32,7 @@ fn an_android_message_is_the_sdks_with_texts_as_custom_content() {
     check(
         json!({"custom": {"order": "A1", "n": 3, "deep": {"a": [1]}, "none": null, "id": "theirs"}}),
         json!({
-            "title": "HIGO", "content": "新订单", "builder_id": 0, "n_id": 0, "ring": 1, "ring_raw": "", "vibrate": 1,
+            "title": "HIGO", "content": "新订单", "builder_id": 0, "n_id": n_id("m1"), "ring": 1, "ring_raw": "", "vibrate": 1,
             "lights": 1, "clearable": 1, "icon_type": 0, "icon_res": "", "style_id": 1, "small_icon": "",
             "action": {"action_type": 1, "activity": "", "aty_attr": {"if": 0, "pf": 0}},
             "custom_content": {"order": "A1", "n": "3", "deep": "{\"a\":[1]}", "id": "m1", "push_type": "15"},
@@ -61,7 +61,7 @@ fn v3_has_objects_and_tpns_has_texts_as_custom_fields() {
         json!({
             "title": "HIGO", "content": "新订单",
             "android": {
-                "builder_id": 0, "n_id": 0, "ring": 1, "vibrate": 1, "lights": 1, "clearable": 1, "icon_type": 0,
+                "builder_id": 0, "n_id": n_id("m1"), "ring": 1, "vibrate": 1, "lights": 1, "clearable": 1, "icon_type": 0,
                 "style_id": 1, "action": {"action_type": 1, "activity": "", "aty_attr": {"if": 0, "pf": 0}},
                 "custom_content": custom,
             },
@@ -130,4 +130,32 @@ fn a_collapse_key_has_one_positive_id_for_ever() {
     }
     let built = serde_json::to_value(build(&notification(json!({"collapse": "a"})))).unwrap();
     assert_eq!(built["n_id"], json!(0x640c_292c));
+}
+
+#[test]
+fn a_silent_message_has_nothing_to_show() {
+    let silent = json!({"silent": true, "custom": {"n": 3}});
+    check(
+        silent.clone(),
+        json!({"title": "HIGO", "content": "新订单", "custom_content": {"n": "3", "id": "m1", "push_type": "15"}}),
+    );
+    let ios = json!({"silent": true, "custom": {"n": 3}, "platform": "ios"});
+    check(ios.clone(), json!({"aps": {"content-available": 1}, "n": 3, "push_type": 15, "id": "m1"}));
+    check_app(
+        Flavour::V3,
+        silent.clone(),
+        json!({"title": "HIGO", "content": "新订单",
+            "android": {"custom_content": {"n": "3", "id": "m1", "push_type": "15"}}}),
+    );
+    check_app(
+        Flavour::Tpns,
+        silent,
+        json!({"title": "HIGO", "content": "新订单",
+            "android": {"custom_content": r#"{"id":"m1","n":"3","push_type":"15"}"#}}),
+    );
+    check_app(
+        Flavour::V3,
+        ios,
+        json!({"ios": {"aps": {"content-available": 1}, "custom": {"n": 3, "id": "m1", "push_type": 15}}}),
+    );
 }

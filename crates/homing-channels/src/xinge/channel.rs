@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use homing_core::{
-    channel::{Answer, Channel, Outcome},
+    channel::{Answer, Channel, Credential, Outcome},
     clock::Clock,
     notification::{Environment, Notification, Platform, Target},
 };
@@ -76,21 +76,45 @@ impl Xinge {
         Ok(Self { line: Line { client, codes, ios_message_type: options.ios_message_type, clock }, apps })
     }
 
-    async fn send_all(&self, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
+    fn speaker(&self, notification: &Notification) -> Result<&Speaker, Answer> {
         let speaker = self
             .apps
             .get(&notification.app)
             .and_then(|app| app.get(&(notification.platform, notification.environment)));
-        let Some(speaker) = speaker else {
+        speaker.ok_or_else(|| {
             let (app, platform) = (&notification.app, notification.platform.name());
             let environment = notification.environment.name();
-            let detail = format!("not sent: no account for app {app}, {platform}, {environment}");
-            return vec![answer(Outcome::Config, detail); targets.len()];
-        };
-        match speaker {
-            Speaker::V2(app) => app.send(&self.line, notification, targets).await,
-            Speaker::App(app) => app.send(&self.line, notification, targets).await,
+            answer(Outcome::Config, format!("not sent: no account for app {app}, {platform}, {environment}"))
+        })
+    }
+
+    async fn send_all(&self, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
+        match self.speaker(notification) {
+            Ok(Speaker::V2(app)) => app.send(&self.line, notification, targets).await,
+            Ok(Speaker::App(app)) => app.send(&self.line, notification, targets).await,
+            Err(answer) => answer.for_all(targets),
         }
+    }
+
+    fn rehearse_all(&self, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
+        match self.speaker(notification) {
+            Ok(Speaker::V2(app)) => app.rehearse(&self.line, notification, targets),
+            Ok(Speaker::App(app)) => app.rehearse(&self.line, notification, targets),
+            Err(answer) => answer.for_all(targets),
+        }
+    }
+
+    /// Every account, one after another, in order.
+    async fn examine_all(&self) -> Vec<Credential> {
+        let mut seen = Vec::new();
+        for speaker in self.apps.values().flat_map(HashMap::values) {
+            seen.push(match speaker {
+                Speaker::V2(app) => app.examine(&self.line).await,
+                Speaker::App(app) => app.examine(&self.line).await,
+            });
+        }
+        seen.sort_by(|one: &Credential, other| one.account.cmp(&other.account));
+        seen
     }
 }
 
@@ -105,6 +129,14 @@ impl Channel for Xinge {
 
     fn send<'a>(&'a self, notification: &'a Notification, targets: &'a [Target]) -> BoxFuture<'a, Vec<Answer>> {
         Box::pin(self.send_all(notification, targets))
+    }
+
+    fn rehearse<'a>(&'a self, notification: &'a Notification, targets: &'a [Target]) -> BoxFuture<'a, Vec<Answer>> {
+        Box::pin(std::future::ready(self.rehearse_all(notification, targets)))
+    }
+
+    fn examine(&self) -> BoxFuture<'_, Vec<Credential>> {
+        Box::pin(self.examine_all())
     }
 }
 

@@ -21,6 +21,7 @@ mod auth;
 mod build;
 mod channel;
 mod codes;
+mod examine;
 mod form;
 mod message;
 mod options;

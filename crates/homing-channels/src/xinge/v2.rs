@@ -11,7 +11,7 @@
 //! The parameters go out in byte order, so that body and signature are written in one pass.
 
 use homing_core::{
-    channel::{Answer, Outcome},
+    channel::{Answer, Credential, Outcome},
     clock::Millis,
     notification::{Notification, Platform, Target},
 };
@@ -26,6 +26,7 @@ use super::{
     build::build,
     channel::{Line, woven},
     codes::Class,
+    examine::{credential, health_of, rehearsed, unheard},
     form::SignedForm,
     reply::{Reply, answer, detail, outcome, page_outcome},
     sign::Signer,
@@ -50,6 +51,7 @@ pub(crate) struct AppV2 {
     single: Endpoint,
     create: Endpoint,
     list: Endpoint,
+    count: Endpoint,
     skew: Skew,
 }
 
@@ -101,22 +103,15 @@ impl AppV2 {
             single: endpoint("/v2/push/single_device")?,
             create: endpoint("/v2/push/create_multipush")?,
             list: endpoint("/v2/push/device_list_multiple")?,
+            count: endpoint("/v2/application/get_app_device_num")?,
             skew: Skew::default(),
         })
     }
 
     pub(crate) async fn send(&self, line: &Line, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
-        let text = match build(notification).text(self.access_id, self.environment) {
-            Ok(text) => text,
-            Err(refusal) => return vec![refusal.answer(); targets.len()],
-        };
-        let push = Push {
-            message: text,
-            message_type: match notification.platform {
-                Platform::Ios => line.ios_message_type,
-                _ => 1,
-            },
-            expires_at: notification.expires_at,
+        let push = match self.push(line, notification) {
+            Ok(push) => push,
+            Err(answer) => return answer.for_all(targets),
         };
         if let [target] = targets {
             return vec![self.send_one(line, &push, &target.token).await];
@@ -131,6 +126,46 @@ impl AppV2 {
             tokens => vec![self.send_page(line, &push, tokens).await; tokens.len()],
         };
         woven(targets, fits, answers)
+    }
+
+    /// What is sent, checked.
+    fn push(&self, line: &Line, notification: &Notification) -> Result<Push, Answer> {
+        let text = build(notification).text(self.access_id, self.environment);
+        let message_type = match (notification.platform, notification.silent) {
+            // The documentation has 0 for whatever goes to iOS.
+            (Platform::Ios, true) if line.ios_message_type != 0 => 12,
+            (Platform::Ios, _) => line.ios_message_type,
+            (_, true) => 2,
+            (_, false) => 1,
+        };
+        let message = text.map_err(|refusal| refusal.answer())?;
+        Ok(Push { message, message_type, expires_at: notification.expires_at })
+    }
+
+    /// Builds and signs, and sends nothing.
+    pub(crate) fn rehearse(&self, line: &Line, notification: &Notification, targets: &[Target]) -> Vec<Answer> {
+        let push = match self.push(line, notification) {
+            Ok(push) => push,
+            Err(answer) => return answer.for_all(targets),
+        };
+        let mut form = self.single.start.begin(push.message.len() * 2 + 240);
+        self.message(&mut form, &push, line.clock.now());
+        let signed = answer(Outcome::Unknown, rehearsed(form.finish(&self.secret).len()));
+        let fits = |token: &str| self.fits(token);
+        let count = targets.iter().filter(|target| fits(&target.token)).count();
+        woven(targets, fits, vec![signed; count])
+    }
+
+    /// Asks for the number of the app's devices: of all calls the one that needs nothing but the credentials.
+    pub(crate) async fn examine(&self, line: &Line) -> Credential {
+        let stamp = self.skew.stamp(line.clock.now());
+        let form = self.count.start.begin(240);
+        let read = self.exchange(line, &self.count, form, stamp, &[self.secret.expose_secret()]).await;
+        let (health, detail) = match read {
+            Ok(read) => (health_of(read.class, &read.reply.text), read.detail),
+            Err(answer) => unheard(answer),
+        };
+        credential(&self.label, health, detail)
     }
 
     /// Android tokens have 40 characters (the SDK takes 64 as well), those of iOS 64. (Code 14 of the v2 REST
@@ -286,6 +321,7 @@ fn digit(number: u8) -> &'static str {
         1 => "1",
         2 => "2",
         11 => "11",
+        12 => "12",
         _ => "0",
     }
 }

@@ -93,6 +93,23 @@ pub(super) fn tag(app: Arc<App>, body: &[u8]) -> Result<Order, Refusal> {
     Ok(Order::Nobody { app, environment: "product" })
 }
 
+/// All checks of a question about accounts. Nobody is known here, so nobody is found.
+pub(super) fn query(app: Arc<App>, body: &[u8]) -> Result<Order, Refusal> {
+    let fields = Fields::read(app.flavour, body)?;
+    let operator: i64 = fields.required("operator_type")?;
+    if !(1..=2).contains(&operator) {
+        return fields.refuse(Fault::Bad, format!("operator_type {operator} is neither 1 nor 2"));
+    }
+    if app.flavour == Flavour::V3 {
+        platform(&fields, &app, "account_list")?;
+    }
+    let accounts: Vec<Value> = fields.optional("account_list")?.unwrap_or_default();
+    if operator == 1 && (accounts.is_empty() || accounts.iter().any(|account| !account["account"].is_string())) {
+        return fields.refuse(Fault::NoAccount, "account_list is missing or empty");
+    }
+    Ok(Order::Query { app, result: Value::Array(Vec::new()) })
+}
+
 /// v3 asks for the platform; TPNS has no use for it.
 fn platform(fields: &Fields<'_>, app: &App, audience: &str) -> Result<(), Refusal> {
     if app.flavour == Flavour::Tpns {

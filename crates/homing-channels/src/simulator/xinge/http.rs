@@ -54,7 +54,9 @@ pub async fn serve(
         .route("/v2/push/create_multipush", any(push))
         .route("/v2/push/device_list_multiple", any(push))
         .route("/v3/push/app", any(push))
+        .route("/v2/application/get_app_device_num", any(push))
         .route("/v3/device/tag", any(push))
+        .route("/v3/device/account/query", any(push))
         .route("/healthz", get(async || "ok"))
         .nest("/_sim", control::routes())
         .fallback(unknown)
@@ -150,7 +152,11 @@ impl Simulator {
             return Err(Fault::Bad.of(app.flavour, format!("method {} is not POST", head.method)));
         }
         is_type(head, "application/json").map_err(|text| Fault::Bad.of(app.flavour, text))?;
-        if head.uri.path() == "/v3/device/tag" { app::tag(app, &body) } else { app::push(app, &body, now) }
+        match head.uri.path() {
+            "/v3/device/tag" => app::tag(app, &body),
+            "/v3/device/account/query" => app::query(app, &body),
+            _ => app::push(app, &body, now),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Order {
     /// In order, and reaches no device: accounts, tags, everybody, and calls that change tags. The simulator does not know
     /// who they are.
     Nobody { app: Arc<App>, environment: &'static str },
+    /// A question that changes nothing, and its answer.
+    Query { app: Arc<App>, result: Value },
 }
 
 /// The devices of a message.
@@ -62,6 +64,8 @@ pub(super) struct Reply {
     pub(super) push_id: Option<u64>,
     pub(super) result: Option<Value>,
     pub(super) environment: &'static str,
+    /// TPNS answers some questions with `retCode` and `errMsg`.
+    pub(super) query: bool,
 }
 
 // === impl Refusal ===
@@ -75,7 +79,7 @@ impl Refusal {
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
         let Refusal { flavour, code, text, result } = refusal;
-        Self { flavour, code, text, push_id: None, result, environment: "product" }
+        Self { flavour, code, text, push_id: None, result, environment: "product", query: false }
     }
 }
 
@@ -83,7 +87,7 @@ impl From<Refusal> for Reply {
 
 impl Reply {
     pub(super) fn accepted(flavour: Flavour, environment: &'static str) -> Self {
-        Self { flavour, code: 0, text: String::new(), push_id: None, result: None, environment }
+        Self { flavour, code: 0, text: String::new(), push_id: None, result: None, environment, query: false }
     }
 
     /// The body. v2 hands a push id out as a text or as a number, as the original did; v3 and TPNS as a text.
@@ -97,6 +101,10 @@ impl Reply {
                     (None, None) => Value::from(""),
                 };
                 serde_json::json!({"ret_code": self.code, "err_msg": self.text, "result": result}).to_string()
+            }
+            Flavour::Tpns if self.query => {
+                serde_json::json!({"seq": 0, "retCode": self.code, "errMsg": self.text, "result": self.result})
+                    .to_string()
             }
             Flavour::V3 | Flavour::Tpns => {
                 let mut reply = serde_json::json!({"seq": 0, "ret_code": self.code, "environment": self.environment});

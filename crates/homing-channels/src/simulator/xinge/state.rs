@@ -241,6 +241,10 @@ impl Inner {
                 let id = self.tasks.id();
                 Ok(Reply { push_id: Some(id), ..Reply::accepted(app.flavour, environment) })
             }
+            Order::Query { app, result } => {
+                self.stats.nobody += 1;
+                Ok(Reply { result: Some(result), query: true, ..Reply::accepted(app.flavour, "product") })
+            }
         }
     }
 
@@ -351,7 +355,7 @@ impl Order {
     fn flavour(&self) -> Flavour {
         match self {
             Self::Push { content, .. } | Self::Create { content, .. } => content.app.flavour,
-            Self::Page { app, .. } | Self::Nobody { app, .. } => app.flavour,
+            Self::Page { app, .. } | Self::Nobody { app, .. } | Self::Query { app, .. } => app.flavour,
         }
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn check(call: &Call<'_>, apps: &Apps) -> Result<Order, Refusal> {
             Ok(Order::Create { content, expire_s })
         }
         "/v2/push/device_list_multiple" => page(form, app),
+        "/v2/application/get_app_device_num" => Ok(Order::Query { app, result: serde_json::json!({"device_num": 1}) }),
         _ => {
             let platform = app.platform;
             let (content, expire_s) = content(form, app)?;
