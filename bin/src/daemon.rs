@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use homing_core::clock::{Clock, SystemClock};
 use homing_pipeline::{
     Worker,
+    board::Board,
     context::{Brake, Cellar, Context, Status},
     keep,
     notebook::Notebook,
@@ -17,7 +18,7 @@ use homing_stores::Stores;
 use crate::{
     config::Config,
     die,
-    wiring::{self, Scope},
+    wiring::{self, Kit, Scope},
 };
 
 /// Arguments that every daemon takes.
@@ -32,10 +33,10 @@ pub struct Common {
 }
 
 /// Makes the workers of a daemon.
-pub type Wire = dyn Fn(&Config, &Stores, &Context) -> anyhow::Result<Vec<Box<dyn Worker>>>;
+pub type Wire = dyn Fn(&Config, &Stores, &Kit) -> anyhow::Result<Vec<Box<dyn Worker>>>;
 
 /// Work of a daemon that owns no shard: a listener, a look. It ends when the context's `stop` says so.
-pub type Extra = dyn FnOnce(Arc<Config>, Arc<Stores>, Context) -> BoxFuture<'static, anyhow::Result<()>>;
+pub type Extra = dyn FnOnce(Arc<Config>, Arc<Stores>, Kit) -> BoxFuture<'static, anyhow::Result<()>>;
 
 /// Runs a daemon until it is told to stop. A configuration that cannot be used ends it with 64 before anything is
 /// opened.
@@ -61,16 +62,18 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
             Ok(stores) => stores,
             Err(error) => return refuse(name, &error.into()),
         };
-        match wire(&config, &stores, &cx) {
+        let board = Board::start(Arc::clone(&cx.queue), Arc::clone(&cx.clock), cx.stop.clone());
+        let kit = Kit { cx, board };
+        match wire(&config, &stores, &kit) {
             Ok(workers) if workers.is_empty() && extra.is_none() => {
                 refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it"))
             }
             Ok(workers) => {
                 for worker in workers {
-                    employ(&mut daemon, &cx, worker);
+                    employ(&mut daemon, &kit.cx, worker);
                 }
                 if let Some(extra) = extra {
-                    let work = extra(Arc::new(config), Arc::new(stores), cx);
+                    let work = extra(Arc::new(config), Arc::new(stores), kit);
                     daemon.supervise("service", async move { work.await.map_err(|e| format!("{e:#}")) });
                 }
                 let done = daemon.run_until_done(GRACE).await;
@@ -162,7 +165,7 @@ pub struct ShardArgs {
 impl ShardArgs {
     /// As the wiring takes it.
     pub fn scope(&self) -> Scope {
-        Scope { lane: self.lane.clone(), shards: self.shards }
+        Scope { lane: self.lane.clone(), shards: self.shards, channel: None }
     }
 }
 

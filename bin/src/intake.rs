@@ -11,6 +11,7 @@ use homing_core::{
 use homing_intake::{Intake, Key, Lane, Parts, Settings, books::Shard, router};
 use homing_pipeline::context::Context;
 use homing_runtime::duration;
+use homing_stores::Stores;
 use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::{net::TcpListener, time::sleep};
@@ -171,7 +172,7 @@ pub fn check(config: &Config, cx: &Context) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// The section does not fit, or the address cannot be listened on.
-pub async fn serve(config: &Config, cx: &Context) -> anyhow::Result<()> {
+pub async fn serve(config: &Config, _stores: &Stores, cx: &Context) -> anyhow::Result<()> {
     let settings = config.intake.settings();
     let intake = Arc::new(build(config, settings.clone(), Arc::clone(&cx.queue), Arc::clone(&cx.clock))?);
     let listen = settings.listen;

@@ -5,6 +5,7 @@
 pub mod config;
 pub mod daemon;
 pub mod die;
+pub mod doctor;
 pub mod intake;
 pub mod operator;
 pub mod wiring;

@@ -2,12 +2,14 @@
 
 #![allow(clippy::print_stdout, reason = "printing is what the operator's tool is for")]
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use homing::{
     config::Config,
-    operator::{check, demo, exit_code, explain, import_ini, ledger, resync, scan, send, simulate, sniff, trace, up},
+    operator::{
+        check, demo, exit_code, explain, import_ini, ledger, migrate, resync, scan, send, simulate, sniff, trace, up,
+    },
     wiring,
 };
 use homing_runtime::block_on;
@@ -51,6 +53,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Moves devices from one provider to another, a step at a time.
+    Migrate {
+        #[command(subcommand)]
+        command: migrate::Command,
+    },
     /// Puts events into their entry lists, checked as the intake checks them, and prints their ids.
     Send(send::Options),
     /// Shows everything on record about one message.
@@ -79,10 +86,7 @@ enum Command {
     /// Runs every worker of an installation in one process, or only looks on (--observe).
     Up(up::Options),
     /// Stands in for a provider: strict checks, scripted faults, a memory of what was delivered.
-    Simulate {
-        #[command(subcommand)]
-        provider: Provider,
-    },
+    Simulate(simulate::Options),
     /// Runs the whole path in one process, with sample users, and shows a push arriving.
     Demo(demo::Options),
 }
@@ -103,21 +107,6 @@ enum QueueCommand {
 enum ScanCommand {
     /// Proves that no chat was skipped between two times (exit code 1 if one was), and takes in what was.
     Audit(scan::Options),
-}
-
-#[derive(Subcommand)]
-enum Provider {
-    /// Xinge v2, v3 and TPNS, with the apps of the configuration's accounts.
-    Xinge {
-        #[command(flatten)]
-        files: Files,
-        /// Where to listen.
-        #[arg(long, default_value = "127.0.0.1:7711")]
-        listen: SocketAddr,
-        /// How many deliveries to remember.
-        #[arg(long, default_value_t = 200_000)]
-        keep: usize,
-    },
 }
 
 fn main() -> ExitCode {
@@ -171,10 +160,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             !trace.records.is_empty()
         }
-        Command::Simulate { provider: Provider::Xinge { files, listen, keep } } => {
-            simulate::xinge(&Config::load(&files.config)?, listen, keep).await?;
+        Command::Simulate(options) => {
+            simulate::run(&options).await?;
             true
         }
+        Command::Migrate { command } => migrate::run(&command).await?,
         Command::Send(options) => send::run(&options).await?,
         Command::Explain(options) => explain::run(&options).await?,
         Command::Queue { command: QueueCommand::Resync { queue, files } } => {

@@ -18,6 +18,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let args = Arguments::parse();
     let scope = args.shards.scope();
-    let wire: Box<daemon::Wire> = Box::new(move |config, stores, cx| wiring::distributors(config, stores, &scope, cx));
+    let wire: Box<daemon::Wire> =
+        Box::new(move |config, stores, kit| wiring::distributors(config, stores, &scope, kit));
     daemon::run("homing-distributor", &args.common, &wire, None)
 }

@@ -15,12 +15,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let args = Arguments::parse();
-    let wire: Box<daemon::Wire> = Box::new(|config, _, cx| {
+    let wire: Box<daemon::Wire> = Box::new(|config, _, kit| {
         // What does not fit is told before anything is opened.
-        intake::check(config, cx)?;
+        intake::check(config, &kit.cx)?;
         Ok(Vec::new())
     });
     let serve: Box<daemon::Extra> =
-        Box::new(|config, _, cx| Box::pin(async move { intake::serve(&config, &cx).await }));
+        Box::new(|config, stores, kit| Box::pin(async move { intake::serve(&config, &stores, &kit.cx).await }));
     daemon::run("homing-intake", &args.common, &wire, Some(serve))
 }

@@ -27,12 +27,12 @@ fn from(text: &str) -> Result<From, String> {
 fn main() -> ExitCode {
     let args = Arguments::parse();
     let (only, begin) = (args.scanner, args.from);
-    let wire: Box<daemon::Wire> = Box::new(move |config, stores, cx| {
+    let wire: Box<daemon::Wire> = Box::new(move |config, stores, kit| {
         let mut config = config.clone();
         for scanner in config.scanner.values_mut() {
             scanner.from = begin.unwrap_or(scanner.from);
         }
-        wiring::scanners(&config, stores, only.as_deref(), cx)
+        wiring::scanners(&config, stores, only.as_deref(), &kit.cx)
     });
     daemon::run("homing-scanner", &args.common, &wire, None)
 }

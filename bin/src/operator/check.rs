@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use homing_core::{
     catalogue::Catalogue,
-    clock::SystemClock,
+    channel::Health,
+    clock::{Clock, SystemClock},
     event::{Audience, Event, Kind},
 };
 use homing_queue::redis::advice;
@@ -13,8 +14,8 @@ use secrecy::ExposeSecret as _;
 
 use super::shards;
 use crate::{
-    config::{Backend, Config, ListCodec},
-    wiring,
+    config::{Backend, ChannelSection, Config, ListCodec},
+    doctor, wiring,
 };
 
 /// The type that says nothing by design: the client does nothing with it.
@@ -28,19 +29,15 @@ const SILENT: &str = "DEFAULT";
 pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
     let stores = homing_stores::build(&config.stores())?;
     let catalogue = config.catalogue()?;
-    wiring::channel(config, Arc::new(SystemClock::default()))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let channels = wiring::channels(config, &wiring::Scope::default(), &clock)?;
     let queue = wiring::queue(config)?;
     let all = shards(config)?;
     if all.is_empty() {
         anyhow::bail!("the configuration has no [lane.NAME]: there is nothing to do (config/higo.toml shows one)");
     }
     wiring::check(config, &stores)?;
-    println!(
-        "ok      configuration: {} lanes, {} shards, {} accounts",
-        config.lane.len(),
-        all.len(),
-        config.account.len()
-    );
+    println!("ok      configuration: {} lanes, {} shards, {} accounts", config.lane.len(), all.len(), accounts(config));
     // scripts/homing reads this line.
     println!("ok      daemons: {}", daemons(config).join(" "));
     println!("ok      push types: {}", catalogue.types().len());
@@ -78,7 +75,26 @@ pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
         println!("{level:<7} {}: {}", line.subject, line.text);
         well &= line.level != Level::Error;
     }
+    for credential in doctor::examine(&channels).await {
+        let now = clock.now();
+        let soon = doctor::ends_soon(&credential, now);
+        let level = match credential.health {
+            Health::Good if !soon => "ok",
+            Health::Good | Health::Doubtful | Health::Unknown => "warning",
+            Health::Refused => "error",
+        };
+        let words = [Some(credential.detail.clone()), doctor::end(&credential, now)];
+        let words: Vec<String> = words.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+        println!("{level:<7} {}: {}", credential.account, words.join("; "));
+        well &= credential.health != Health::Refused;
+    }
     Ok(well)
+}
+
+/// Accounts of all channels.
+fn accounts(config: &Config) -> usize {
+    let of = |section: &ChannelSection| section.0.get("account").and_then(|a| a.as_table()).map_or(0, toml::Table::len);
+    config.account.len() + config.channel.values().map(of).sum::<usize>()
 }
 
 /// The daemons that have work under this configuration; one without ends with 64.

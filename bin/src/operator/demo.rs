@@ -21,6 +21,7 @@ use anyhow::Context as _;
 use homing_channels::simulator::{Faults, SimulatorConfig};
 use homing_codec::Value;
 use homing_intake::{Accepted, Caller, Intake};
+use homing_pipeline::board::Board;
 use homing_runtime::{Daemon, GRACE, Health, Settings};
 use serde_json::json;
 use tokio::{net::TcpListener, time::sleep};
@@ -71,8 +72,11 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let cx = daemon::context(&config, &daemon)?;
     let stores = homing_stores::build(&config.stores())?;
     let scope = wiring::Scope::default();
-    let mut workers = wiring::distributors(&config, &stores, &scope, &cx)?;
-    workers.extend(wiring::senders(&config, &stores, &scope, &cx)?);
+    let board = Board::start(Arc::clone(&cx.queue), Arc::clone(&cx.clock), cx.stop.clone());
+    let kit = wiring::Kit { cx: cx.clone(), board };
+    let mut workers = wiring::distributors(&config, &stores, &scope, &kit)?;
+    let channels = wiring::channels(&config, &scope, &cx.clock)?;
+    workers.extend(wiring::senders(&config, &stores, &scope, &channels, &kit)?);
     for worker in workers {
         daemon::employ(&mut daemon, &cx, worker);
     }
@@ -88,7 +92,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let demo = Arc::new(Demo {
         queue: Arc::clone(&cx.queue),
         shards: shards(&config)?,
-        lanes: wiring::lanes(&config, &stores)?,
+        lanes: wiring::lanes(&config, &stores, &kit.board)?,
         catalogue: config.catalogue()?,
         clock: Arc::clone(&cx.clock),
         users: directory.users,

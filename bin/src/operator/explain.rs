@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use homing_core::{
+    catalogue::PushType,
     clock::{Clock, Millis, SystemClock},
     event::Kind,
     lookup::Row,
     notification::{Environment, Platform},
     rules::{Decision, Ruling},
 };
-use homing_pipeline::distributor::{Devices, Lane};
+use homing_pipeline::{
+    board::Board,
+    distributor::{Devices, Lane, Told, ways},
+};
 use serde::Serialize;
 
 use super::trace;
@@ -51,7 +55,10 @@ pub struct Options {
 pub async fn run(options: &Options) -> anyhow::Result<bool> {
     let config = Config::load(&options.config)?;
     let stores = homing_stores::build(&config.stores())?;
-    let mut lanes = wiring::lanes(&config, &stores)?;
+    // Only a migration makes the board matter: without one no server is asked.
+    let notices =
+        if config.migration.is_empty() { Default::default() } else { wiring::queue(&config)?.notices().await? };
+    let mut lanes = wiring::lanes(&config, &stores, &Board::still(notices))?;
     if let Some(only) = &options.lane {
         if !lanes.contains_key(only) {
             bail!("there is no [lane.{only}]");
@@ -174,9 +181,7 @@ pub async fn explain(
     app: Option<&str>,
     now: Millis,
 ) -> anyhow::Result<Explanation> {
-    if let Some(kind) = kind {
-        lane.catalogue.find(kind)?;
-    }
+    let kind = kind.map(|kind| lane.catalogue.find(kind)).transpose()?;
     let mut lookups = Vec::new();
     let mut facts: Vec<(String, Option<Vec<Row>>)> = Vec::new();
     for lookup in lane.facts.iter().chain([&lane.tokens]) {
@@ -218,8 +223,7 @@ pub async fn explain(
             Judged { rule: rule.name().to_owned(), verdict, until, seen }
         })
         .collect();
-    let mut devices: Vec<Device> =
-        rows_of(lane.tokens.name()).unwrap_or_default().iter().map(|row| device(config, row, app)).collect();
+    let mut devices = devices(config, lane, kind, user, app, rows_of(lane.tokens.name()).unwrap_or_default());
     if lane.devices == Devices::First {
         let first = devices.iter().position(|device| device.told);
         for (i, device) in devices.iter_mut().enumerate() {
@@ -227,8 +231,19 @@ pub async fn explain(
         }
     }
     let stopped = rules.iter().find(|r| r.verdict == "skip").or_else(|| rules.iter().find(|r| r.verdict != "pass"));
-    let told = stopped.is_none() && devices.iter().any(|d| d.told);
+    let woken = stopped.is_none() && devices.iter().any(|d| d.told);
+    // What wakes nobody is not held back by the rules that keep from waking.
+    let holds = |judged: &Judged| lane.rules.iter().any(|rule| rule.name() == judged.rule && rule.holds_live());
+    let live = lane.otherwise.as_ref().filter(|_| !woken && !rules.iter().any(|r| r.verdict != "pass" && holds(r)));
+    let told = woken || live.is_some();
     let verdict = match stopped {
+        _ if let Some(channel) = live => {
+            let why = stopped.map_or_else(
+                || "no device fits".to_owned(),
+                |rule| format!("the rule {} refuses to wake ({})", rule.rule, rule.seen),
+            );
+            format!("told by {channel} only: {why}")
+        }
         Some(rule) => match (rule.verdict, rule.until) {
             ("skip", _) => format!("not told: the rule {} refuses ({})", rule.rule, rule.seen),
             ("defer", Some(until)) => {
@@ -237,33 +252,96 @@ pub async fn explain(
             }
             _ => format!("waits: the rule {} cannot be asked ({})", rule.rule, rule.seen),
         },
-        None if told => format!("told on {} device(s)", devices.iter().filter(|d| d.told).count()),
+        None if woken => format!("told on {} device(s)", devices.iter().filter(|d| d.told).count()),
         None if devices.is_empty() => "not told: no device is known".to_owned(),
         None => "not told: no device fits".to_owned(),
     };
-    if !told {
+    if !woken {
         devices.iter_mut().for_each(|device| device.told = false);
     }
     Ok(Explanation { lane: lane.name.clone(), user: user.to_owned(), told, verdict, lookups, rules, devices })
 }
 
-fn device(config: &Config, row: &Row, app: Option<&str>) -> Device {
-    let get = |column: &str| row.get(column).cloned().unwrap_or_default();
-    let (own, platform) = (get("app"), Platform::parse(&get("platform")));
-    let environment = row.get("env").and_then(|env| Environment::parse(env)).unwrap_or_default();
-    let account = config.account.iter().find(|(_, account)| {
-        Some(account.platform) == platform && account.app == own && account.environment == environment
-    });
-    let fits = app.is_none_or(|app| app == own) && platform.is_some() && !get("token").is_empty() && !own.is_empty();
-    let fits = fits && account.is_some();
-    let account = match account {
-        _ if app.is_some_and(|app| app != own) => "not of the app that is meant".to_owned(),
-        _ if platform.is_none() => format!("`{}` is no platform that is known", get("platform")),
-        Some((name, _)) => format!("[account.{name}]"),
-        None => format!("no [account] for app {own}, {}, {}", get("platform"), environment.name()),
+/// Every device with its way, and the rows that are none.
+fn devices(
+    config: &Config,
+    lane: &Lane,
+    kind: Option<&PushType>,
+    user: &str,
+    app: Option<&str>,
+    rows: &[Row],
+) -> Vec<Device> {
+    let known = ways(lane, kind, user, app, rows).into_iter().map(|told| way(config, told));
+    let rest = rows.iter().filter_map(|row| unfit(row, app));
+    known.chain(rest).collect()
+}
+
+/// One device and how it is told: `fcm as [channel.fcm.account.higo], else xinge; migration to_fcm: new`.
+fn way(config: &Config, told: Told) -> Device {
+    let Told { token, platform, app, environment, channel, fallback, cohort } = told;
+    let (way, fits) = match channel {
+        Err(why) => (why, false),
+        Ok(channel) => match account(config, &channel, platform, &app, environment) {
+            Ok(account) => {
+                let fallback =
+                    if fallback.is_empty() { String::new() } else { format!(", else {}", fallback.join(", ")) };
+                let side =
+                    cohort.map(|of| format!("; migration {}: {}", of.migration, of.arm.name())).unwrap_or_default();
+                (format!("{channel} as {account}{fallback}{side}"), true)
+            }
+            Err(why) => (format!("{channel}: {why}"), false),
+        },
     };
-    let platform = platform.map_or_else(|| get("platform"), |p| p.name().to_owned());
-    Device { token: tail(&get("token")), platform, app: own, env: environment.name().to_owned(), account, told: fits }
+    let env = environment.name().to_owned();
+    Device { token, platform: platform.name().to_owned(), app, env, account: way, told: fits }
+}
+
+/// The account of a channel that serves such a device.
+fn account(
+    config: &Config,
+    channel: &str,
+    platform: Platform,
+    app: &str,
+    environment: Environment,
+) -> Result<String, String> {
+    if channel == wiring::XINGE {
+        let found = config.account.iter().find(|(_, account)| {
+            account.platform == platform && account.app == app && account.environment == environment
+        });
+        let none = || format!("no [account] for app {app}, {}, {}", platform.name(), environment.name());
+        return found.map(|(name, _)| format!("[account.{name}]")).ok_or_else(none);
+    }
+    let section = config.channel.get(channel).map(|section| &section.0);
+    let Some(accounts) = section.and_then(|section| section.get("account")?.as_table()) else {
+        // A broker or a list of addresses serves every app.
+        return Ok(format!("[channel.{channel}]"));
+    };
+    let text = |account: &toml::Value, key: &str| account.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+    let found = accounts.iter().find(|(_, account)| {
+        let own = text(account, "environment").and_then(|name| Environment::parse(&name)).unwrap_or_default();
+        text(account, "app").is_none_or(|own| own == app)
+            && (text(account, "environment").is_none() || own == environment)
+    });
+    let none = || format!("no [channel.{channel}.account] for app {app}, {}", environment.name());
+    found.map(|(name, _)| format!("[channel.{channel}.account.{name}]")).ok_or_else(none)
+}
+
+/// A row that is no device of the app that is meant, or none at all.
+fn unfit(row: &Row, app: Option<&str>) -> Option<Device> {
+    let get = |column: &str| row.get(column).cloned().unwrap_or_default();
+    let (own, platform, env) = (get("app"), get("platform"), get("env"));
+    let why = if Platform::parse(&platform).is_none() {
+        format!("`{platform}` is no platform that is known")
+    } else if get("token").is_empty() {
+        "it has no token".to_owned()
+    } else if own.is_empty() {
+        "it has no app".to_owned()
+    } else if app.is_some_and(|app| app != own) {
+        "not of the app that is meant".to_owned()
+    } else {
+        return None;
+    };
+    Some(Device { token: tail(&get("token")), platform, app: own, env, account: why, told: false })
 }
 
 fn shortened(row: &Row) -> Row {

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod explain;
 pub mod import_ini;
 pub mod ledger;
+pub mod migrate;
 pub mod observe;
 pub mod resync;
 pub mod scan;
@@ -21,7 +22,7 @@ use homing_core::{
     lookup::StoreDown,
     queue::{self, QueueName},
 };
-use homing_pipeline::scanner::AuditError;
+use homing_pipeline::{distributor::DeliveryCodec, scanner::AuditError};
 
 use crate::{config::Config, wiring};
 
@@ -40,9 +41,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 /// # Errors
 /// A list template cannot be used.
 pub fn shards(config: &Config) -> anyhow::Result<Vec<(String, Role, QueueName)>> {
-    let foreign = |lane: &str| config.lane.get(lane).is_some_and(crate::config::Lane::serves_a_foreign_sender);
-    let all = lists(config)?.into_iter();
-    Ok(all.filter(|(lane, role, _)| *role == Role::Entry || !foreign(lane)).collect())
+    listed(config, |codec| codec == DeliveryCodec::Own)
 }
 
 /// Every list of a configuration with its lane and role.
@@ -50,13 +49,18 @@ pub fn shards(config: &Config) -> anyhow::Result<Vec<(String, Role, QueueName)>>
 /// # Errors
 /// A list template cannot be used.
 pub fn lists(config: &Config) -> anyhow::Result<Vec<(String, Role, QueueName)>> {
+    listed(config, |_| true)
+}
+
+fn listed(config: &Config, wanted: fn(DeliveryCodec) -> bool) -> anyhow::Result<Vec<(String, Role, QueueName)>> {
     let mut all = Vec::new();
     for (name, lane) in &config.lane {
         for queue in wiring::shards(&format!("lane.{name}.entry"), &lane.entry)?.all() {
             all.push((name.clone(), Role::Entry, queue));
         }
-        for queue in wiring::delivery(name, lane)?.0.all() {
-            all.push((name.clone(), Role::Delivery, queue));
+        for (lists, codec) in wiring::deliveries(name, lane)?.into_values() {
+            let queues = if wanted(codec) { lists.all() } else { Vec::new() };
+            all.extend(queues.into_iter().map(|queue| (name.clone(), Role::Delivery, queue)));
         }
     }
     Ok(all)

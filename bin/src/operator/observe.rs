@@ -18,7 +18,10 @@ use homing_stores::Stores;
 use serde::Serialize;
 use tokio::{sync::mpsc, time::sleep};
 
-use crate::{config::Config, wiring};
+use crate::{
+    config::Config,
+    wiring::{self, Kit},
+};
 
 /// Items at the head of a list that are looked at. A backlog behind them comes into sight as the old worker takes them.
 const LOOK: usize = 1_000;
@@ -60,8 +63,9 @@ pub struct WouldPush {
 ///
 /// # Errors
 /// The configuration does not fit together.
-pub async fn run(config: &Config, stores: &Stores, cx: &Context, json: bool) -> anyhow::Result<()> {
-    let lanes = wiring::lanes(config, stores)?;
+pub async fn run(config: &Config, stores: &Stores, kit: &Kit, json: bool) -> anyhow::Result<()> {
+    let cx = &kit.cx;
+    let lanes = wiring::lanes(config, stores, &kit.board)?;
     let (tell, mut told) = mpsc::channel::<Observed>(256);
     let mut watchers = tokio::task::JoinSet::new();
     let mut lists = 0;

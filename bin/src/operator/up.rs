@@ -1,13 +1,13 @@
 //! `homing up`: every worker of an installation, and its intake, in one process; with `--observe` none of them, only a
 //! look.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Args;
 
 use crate::{
     daemon::{self, Common, Extra},
-    intake,
+    doctor, intake,
     operator::observe,
     wiring::{self, Scope},
 };
@@ -30,27 +30,32 @@ pub struct Options {
 pub fn run(options: &Options) -> ExitCode {
     if options.observe {
         let json = options.json;
-        let look: Box<Extra> = Box::new(move |config, stores, cx| {
-            Box::pin(async move { observe::run(&config, &stores, &cx, json).await })
+        let look: Box<Extra> = Box::new(move |config, stores, kit| {
+            Box::pin(async move { observe::run(&config, &stores, &kit, json).await })
         });
         return daemon::run("homing-observe", &options.common, &|_, _, _| Ok(Vec::new()), Some(look));
     }
     let all = Scope::default();
-    let wire: Box<daemon::Wire> = Box::new(move |config, stores, cx| {
-        let mut workers = wiring::distributors(config, stores, &all, cx)?;
-        workers.extend(wiring::senders(config, stores, &all, cx)?);
-        workers.extend(wiring::scanners(config, stores, None, cx)?);
+    let wire: Box<daemon::Wire> = Box::new(move |config, stores, kit| {
+        let mut workers = wiring::distributors(config, stores, &all, kit)?;
+        let channels = wiring::channels(config, &all, &kit.cx.clock)?;
+        workers.extend(wiring::senders(config, stores, &all, &channels, kit)?);
+        workers.extend(wiring::scanners(config, stores, None, &kit.cx)?);
         if config.intake.is_used() {
-            intake::check(config, cx)?;
+            intake::check(config, &kit.cx)?;
         }
         Ok(workers)
     });
-    let listen: Box<Extra> = Box::new(|config, _, cx| {
+    let listen: Box<Extra> = Box::new(|config, stores, kit| {
         Box::pin(async move {
+            let channels = wiring::channels(&config, &Scope::default(), &kit.cx.clock)?;
+            let watch = doctor::watch(channels, Arc::clone(&kit.cx.clock), kit.cx.stop.clone());
             if config.intake.is_used() {
-                return intake::serve(&config, &cx).await;
+                let (served, ()) = tokio::join!(intake::serve(&config, &stores, &kit.cx), watch);
+                return served;
             }
-            cx.stop.cancelled().await;
+            watch.await;
+            kit.cx.stop.cancelled().await;
             Ok(())
         })
     });
