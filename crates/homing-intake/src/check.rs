@@ -17,7 +17,7 @@ use crate::lane::Lane;
 pub(crate) const SYSTEM: &str = "system";
 
 /// An event that may be appended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Checked {
     pub(crate) id: String,
     pub(crate) lane: Arc<Lane>,

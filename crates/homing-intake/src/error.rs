@@ -31,6 +31,14 @@ pub enum Error {
     /// `/api/push` would refuse everything.
     #[error("gorush_type: {0}")]
     GorushType(homing_core::event::Invalid),
+    /// A setting of the agent.
+    #[error("agent.{field}: {what}")]
+    Agent {
+        /// Its key.
+        field: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
 }
 
 /// The crate's result.

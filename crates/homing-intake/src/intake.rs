@@ -8,7 +8,7 @@ use homing_codec::Value;
 use homing_core::{
     catalogue::Catalogue,
     clock::{Clock, Millis},
-    event::Kind,
+    event::{Invalid, Kind},
     ledger::Role,
     queue::{Error as QueueError, NewItem, Queue, QueueName},
 };
@@ -189,6 +189,36 @@ impl Intake {
             self.remembered.release(key);
         }
         answer
+    }
+
+    /// The lane of that name.
+    pub(crate) fn lane(&self, name: &str) -> Option<&Arc<Lane>> {
+        self.lanes.iter().find(|lane| lane.name == name)
+    }
+
+    /// Is there such a type, and may its events come in at this lane?
+    pub(crate) fn knows(&self, lane: &str, kind: &Kind) -> Result<(), Invalid> {
+        match &self.catalogue.find(kind)?.lane {
+            Some(own) if own != lane => {
+                Err(Invalid::new("type", format!("{kind} belongs to the lane {own}, not to {lane}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One event, checked and given an id as if it had been posted for this lane.
+    pub(crate) fn look(&self, lane: &str, event: Value) -> Result<Checked, Wrong> {
+        let now = self.clock.now();
+        check(&self.catalogue, &self.lanes, Some(lane), event, || ids::mint(now), now)
+    }
+
+    /// Appends what was checked, in this order. Where it was refused in part, it may be put again: what stands in its
+    /// queue is recognised by its id.
+    pub(crate) async fn put(&self, checked: Vec<Checked>) -> Result<(), Refusal> {
+        if self.brake.is_closed().await {
+            return Err(Refusal::unavailable("the queue server is short of memory").again(BRAKED));
+        }
+        self.append(checked).await.map(drop)
     }
 
     /// All events checked, or everything that is wrong with them.

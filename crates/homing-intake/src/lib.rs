@@ -20,6 +20,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agent;
 mod body;
 pub mod books;
 mod brake;
