@@ -66,6 +66,9 @@ impl Log {
     /// Events with a large audience, worked off in chunks.
     pub const FANOUT: Self = Self(Cow::Borrowed("fanout"));
 
+    /// Rehearsals of a migration that make way for real messages.
+    pub const REHEARSALS: Self = Self(Cow::Borrowed("wait:rehearsals"));
+
     /// The list where items of a blocked application wait (`wait:higo`).
     pub fn wait(app: &str) -> Self {
         Self(Cow::Owned(format!("wait:{app}")))

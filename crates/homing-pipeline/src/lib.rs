@@ -4,13 +4,16 @@
 #![warn(missing_docs)]
 
 mod ages;
+pub mod board;
 pub mod context;
 pub mod distributor;
+pub mod gates;
 mod keeper;
 pub mod lane;
 mod meter;
 pub mod migration;
 pub mod notebook;
+mod pace;
 pub mod routes;
 pub mod scanner;
 pub mod sender;

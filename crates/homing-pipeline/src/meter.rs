@@ -41,6 +41,25 @@ pub(crate) fn pushed(channel: &'static str, app: &str, platform: &'static str, o
         .increment(targets as u64);
 }
 
+pub(crate) fn paused(channel: &str, app: &str, platform: &str, paused: bool) {
+    let labels = [("channel", channel.to_owned()), ("app", app.to_owned()), ("platform", platform.to_owned())];
+    gauge!("homing_route_paused", &labels).set(if paused { 1.0 } else { 0.0 });
+}
+
+pub(crate) fn rerouted(from: &'static str, to: &str, app: &str, targets: usize) {
+    counter!("homing_rerouted_total", "channel" => from, "to" => to.to_owned(), "app" => app.to_owned())
+        .increment(targets as u64);
+}
+
+pub(crate) fn rehearsed(channel: &'static str, app: &str, outcome: &str, targets: usize) {
+    counter!("homing_rehearsed_total", "channel" => channel, "app" => app.to_owned(), "outcome" => outcome.to_owned())
+        .increment(targets as u64);
+}
+
+pub(crate) fn user_cleaned(channel: &'static str) {
+    counter!("homing_users_cleaned_total", "channel" => channel).increment(1);
+}
+
 pub(crate) fn call_took(channel: &'static str, seconds: f64) {
     histogram!("homing_push_duration_seconds", "provider" => channel).record(seconds);
 }

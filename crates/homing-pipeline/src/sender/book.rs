@@ -10,7 +10,11 @@ use homing_core::{
     wire::{DeadLetter, Envelope},
 };
 
-use super::{call::Settled, desk::Job};
+use super::{
+    call::Settled,
+    desk::Job,
+    fallback::{Bundle, Onward},
+};
 use crate::meter;
 
 /// See the module.
@@ -108,11 +112,55 @@ impl Book {
             #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
             meter::end_to_end((now - job.notification.created_at).max(0) as f64 / 1_000.0, targets.len());
         }
+        // Beside the books that must balance: what became of each side of a migration.
+        if let Some(cohort) = &job.notification.cohort {
+            let end = match &fate {
+                Fate::Rehearsed { outcome } => outcome,
+                other => other.name(),
+            };
+            let field = format!("cohort.{}.{}.{end}", cohort.migration, cohort.arm.name());
+            self.commit.counts.add(field, i64::try_from(targets.len()).unwrap_or(i64::MAX));
+        }
         self.record(job, fate, targets, detail, now);
     }
 
+    /// Targets that have an end here go on to other lists, in the commit that writes that end. What follows there is
+    /// not its migration's any more.
+    pub(super) fn hand_over(&mut self, job: &Job, onward: Onward, now: Millis) {
+        for Bundle { channel, list, targets } in onward.0 {
+            let fate = Fate::Queued { channel };
+            let reason = Some("by its next way");
+            self.trace(job, fate, &targets, reason, now);
+            let count = i64::try_from(targets.len()).unwrap_or(i64::MAX);
+            let item = Notification { targets, cohort: None, ..(*job.notification).clone() }.encode();
+            let append = self.append(Destination::Queue(list));
+            append.items.push(item);
+            append.counts.add("send.in", count);
+            append.counts.add("send.items", 1);
+        }
+    }
+
+    fn append(&mut self, to: Destination) -> &mut Append {
+        let at = self.commit.append.iter().position(|append| append.to == to).unwrap_or_else(|| {
+            let append = Append { to, items: Vec::new(), high_water: 0, counts: Default::default() };
+            self.commit.append.push(append);
+            self.commit.append.len() - 1
+        });
+        #[expect(clippy::indexing_slicing, reason = "the place was found or made above")]
+        let append = &mut self.commit.append[at];
+        append
+    }
+
     fn record(&mut self, job: &Job, fate: Fate, targets: &[Target], detail: Option<&str>, now: Millis) {
-        let filed = matches!(fate, Fate::Retried { .. } | Fate::Deferred { .. });
+        if !targets.is_empty() {
+            let field = Stage::Send.field(&fate);
+            self.commit.counts.add(field, i64::try_from(targets.len()).unwrap_or(i64::MAX));
+            self.trace(job, fate, targets, detail, now);
+        }
+    }
+
+    /// What is no end is only traced: another try, a hand-over.
+    fn trace(&mut self, job: &Job, fate: Fate, targets: &[Target], detail: Option<&str>, now: Millis) {
         let reason = detail.filter(|d| !d.is_empty()).map(str::to_owned);
         let target = match targets {
             [] => return,
@@ -120,18 +168,12 @@ impl Book {
             [first, ..] => format!("{} targets, {} first", targets.len(), first.label()),
         };
         let id = job.notification.id.clone();
-        let record = Record { at: now, id, stage: Stage::Send, fate, target: Some(target), reason };
-        // Another try is no end: it is traced, and counted as filed.
-        if filed {
-            self.commit.records.push(record);
-        } else {
-            self.commit.record(record, i64::try_from(targets.len()).unwrap_or(i64::MAX));
-        }
+        self.commit.records.push(Record { at: now, id, stage: Stage::Send, fate, target: Some(target), reason });
     }
 
     /// Files a job until the quiet hours of its receivers end.
     pub(super) fn defer(&mut self, job: &Job, until: Millis, now: Millis) {
-        self.record(job, Fate::Deferred { until }, &job.notification.targets, Some("quiet hours"), now);
+        self.trace(job, Fate::Deferred { until }, &job.notification.targets, Some("quiet hours"), now);
         let body = envelope(job, "quiet hours").encode();
         self.commit.delay.push(Delayed { due: until, body });
         self.filed(job.notification.targets.len());
@@ -152,7 +194,7 @@ impl Book {
         if !open.again.is_empty() {
             let count = open.again.len();
             let fate = Fate::Retried { at: open.due, why: open.why.clone() };
-            self.record(job, fate, &open.again, None, now);
+            self.trace(job, fate, &open.again, None, now);
             let body = envelope(open.again, open.counts, open.corrected, &open.why).encode();
             self.commit.delay.push(Delayed { due: open.due, body });
             self.filed(count);
@@ -160,26 +202,18 @@ impl Book {
         if !open.parked.is_empty() {
             let rest = Notification { targets: open.parked, ..(*job.notification).clone() };
             let rest = Job { notification: Arc::new(rest), ..job.clone() };
-            self.park(&rest, &open.park_why, now);
+            self.park(&rest, Log::wait(&job.route), &open.park_why, now);
         }
     }
 
-    /// Puts a job into the waiting list of its app.
-    pub(super) fn park(&mut self, job: &Job, why: &str, now: Millis) {
-        let log = Log::wait(&job.route);
-        let item = envelope(job, why).encode();
-        let to = Destination::Own(log.clone());
-        match self.commit.append.iter_mut().find(|a| a.to == to) {
-            Some(append) => append.items.push(item),
-            None => {
-                self.commit.append.push(Append { to, items: vec![item], high_water: 0, counts: Default::default() });
-            }
-        }
+    /// Puts a job into a waiting list.
+    pub(super) fn park(&mut self, job: &Job, log: Log, why: &str, now: Millis) {
         // A job that was parked before and is parked again has its record already.
         if job.log != log {
             let fate = Fate::Retried { at: now, why: why.to_owned() };
-            self.record(job, fate, &job.notification.targets, Some("waits until its app works again"), now);
+            self.trace(job, fate, &job.notification.targets, Some("waits until its app is served again"), now);
         }
+        self.append(Destination::Own(log)).items.push(envelope(job, why).encode());
         self.filed(job.notification.targets.len());
     }
 

@@ -1,4 +1,5 @@
-//! One attempt against the provider, and the removal of a token that it called dead.
+//! One attempt against the provider, and what it means for the directory: a token that is dead, a user whose data is to
+//! go with the last message.
 
 use std::{sync::Arc, time::Instant};
 
@@ -41,12 +42,22 @@ impl Call {
         let notification = &self.job.notification;
         let mut answers = Vec::with_capacity(notification.targets.len());
         for page in notification.targets.chunks(self.channel.page().max(1)) {
-            let began = Instant::now();
-            let mut got = self.channel.send(notification, page).await;
-            meter::call_took(self.channel.name(), began.elapsed().as_secs_f64());
+            let mut got = if self.job.rehearsal {
+                self.channel.rehearse(notification, page).await
+            } else {
+                let began = Instant::now();
+                let got = self.channel.send(notification, page).await;
+                meter::call_took(self.channel.name(), began.elapsed().as_secs_f64());
+                got
+            };
             // A channel that answers for fewer than it was asked leaves the rest unknown.
             let missing = || Answer { outcome: Outcome::Ambiguous, detail: "the channel gave no answer".to_owned() };
             got.resize_with(page.len(), missing);
+            if self.job.rehearsal {
+                // The directory is the real traffic's: a rehearsal removes nothing.
+                answers.extend(got.into_iter().map(|answer| Settled { answer, removed: false }));
+                continue;
+            }
             let of = |outcome: &str| got.iter().filter(|answer| answer.outcome.name() == outcome).count();
             let mut named: Vec<&'static str> = Vec::new();
             for outcome in got.iter().map(|answer| answer.outcome.name()) {
@@ -64,6 +75,10 @@ impl Call {
                         let death =
                             Death { channel: call.channel.name().to_owned(), why: answer.detail.clone(), since };
                         call.forget(&target, &death).await
+                    }
+                    Outcome::Delivered { .. } if target.clean => {
+                        call.clean(&target).await;
+                        false
                     }
                     _ => false,
                 };
@@ -89,6 +104,16 @@ impl Call {
                 warn!(user = target.user, %error, "A dead token could not be removed.");
                 false
             }
+        }
+    }
+
+    /// As [`forget`](Call::forget): what is still there when the store is down stays until the next such message.
+    async fn clean(&self, target: &Target) {
+        let Some(tokens) = self.tokens.as_ref().filter(|_| !target.user.is_empty()) else { return };
+        match tokens.clean(&target.user).await {
+            Ok(true) => meter::user_cleaned(self.channel.name()),
+            Ok(false) => {}
+            Err(error) => warn!(user = target.user, %error, "A user's data could not be removed."),
         }
     }
 }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use homing_core::{
+    channel::{Channel, Outcome},
     clock::Millis,
-    notification::{Environment, Notification, Target},
+    notification::{Notification, Target},
     queue::{Budget, Commit, Destination, Item, Log, LogState, MAX_ITEM, Opened, Promoted, QueueName, Seq},
     record::Fate,
     window::Window,
@@ -20,9 +21,15 @@ use super::{
     Options,
     book::{Book, Open},
     call::Finished,
+    fallback::{Onward, Ways, onward},
     foreign::Foreign,
-    route::Route,
+    rehearsal::Rehearsals,
+    route::{Next, Route},
     settle::{Verdict, settle},
+};
+use crate::{
+    gates::{self, Gates, Pass},
+    meter,
 };
 
 /// From so many owners in a row that died at the same item on, items are worked one at a time; from twice as many on
@@ -36,6 +43,8 @@ pub(super) struct Job {
     pub(super) seq: Seq,
     /// App and platform: what has credentials, a limit and a breaker of its own.
     pub(super) route: Arc<str>,
+    /// It is only to be tried, and shown to nobody.
+    pub(super) rehearsal: bool,
     pub(super) notification: Arc<Notification>,
     pub(super) attempts: u32,
     pub(super) tries: u32,
@@ -43,15 +52,41 @@ pub(super) struct Job {
     pub(super) first_at: Millis,
 }
 
+/// What a desk knows of the world outside.
+#[derive(Clone)]
+pub(super) struct Outside {
+    pub(super) channel: Arc<dyn Channel>,
+    pub(super) gates: Arc<Gates>,
+    pub(super) ways: Arc<Ways>,
+}
+
+/// The ends of a job's targets, equal ones together, and those that go on from there.
+#[derive(Default)]
+struct Settling<'a> {
+    ends: Vec<(Fate, &'a str, Vec<Target>)>,
+    onward: Onward,
+}
+
+impl<'a> Settling<'a> {
+    fn end(&mut self, fate: Fate, detail: &'a str, target: &Target) {
+        match self.ends.iter_mut().find(|(f, d, _)| *f == fate && *d == detail) {
+            Some((_, _, targets)) => targets.push(target.clone()),
+            None => self.ends.push((fate, detail, vec![target.clone()])),
+        }
+    }
+}
+
 /// See the module.
 pub(super) struct Desk {
     options: Options,
+    outside: Outside,
     /// Reads the items that somebody else's distributor writes.
     foreign: Option<Arc<Foreign>>,
     windows: Vec<Window>,
     /// Lists that may hold something behind their window.
     unread: HashSet<Log>,
     routes: HashMap<Arc<str>, Route>,
+    rehearsals: Rehearsals,
     /// Users with a call under way, and what waits behind it: order is kept per user.
     busy: HashMap<String, VecDeque<Job>>,
     in_flight: usize,
@@ -62,13 +97,21 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn open(queue: &QueueName, opened: &Opened, options: Options, foreign: Option<Arc<Foreign>>) -> Self {
+    pub(super) fn open(
+        queue: &QueueName,
+        opened: &Opened,
+        options: Options,
+        foreign: Option<Arc<Foreign>>,
+        outside: Outside,
+    ) -> Self {
         Self {
             options,
+            outside,
             foreign,
             windows: opened.logs.iter().map(Window::open).collect(),
             unread: opened.logs.iter().map(|l| l.log.clone()).collect(),
             routes: HashMap::new(),
+            rehearsals: Rehearsals::default(),
             busy: HashMap::new(),
             in_flight: 0,
             book: Book::open(queue, opened.first_epoch),
@@ -105,13 +148,15 @@ impl Desk {
         for window in &self.windows {
             let log = window.log();
             let quiet = *log != Log::MAIN && !self.unread.contains(log);
-            if quiet || self.is_paused(log, now) || (!careful && window.open_items() >= self.low_water()) {
+            if quiet || (!careful && window.open_items() >= self.low_water()) {
                 continue;
             }
-            let probing = self.is_probing(log);
-            if probing && window.open_items() > 0 {
-                continue;
-            }
+            let probing = match self.gate(log, now) {
+                Pass::Open => false,
+                Pass::Shut(_) | Pass::Probed => continue,
+                Pass::Probe if window.open_items() > 0 => continue,
+                Pass::Probe => true,
+            };
             if let Some(budget) = window.room(limits) {
                 let items = budget.items.min(if probing { 1 } else { 256 });
                 places.push((log.clone(), window.next(), Budget { items, ..budget }));
@@ -126,21 +171,25 @@ impl Desk {
     /// Does a list of our own have items that could be read now?
     pub(super) fn own_lists_wait(&self, now: Instant) -> bool {
         let readable = |w: &&Window| {
-            let room = if self.is_probing(w.log()) { 1 } else { self.low_water() };
-            w.open_items() < room && !self.is_paused(w.log(), now)
+            let room = match self.gate(w.log(), now) {
+                Pass::Open => self.low_water(),
+                Pass::Probe => 1,
+                Pass::Shut(_) | Pass::Probed => 0,
+            };
+            w.open_items() < room
         };
         self.windows.iter().filter(|w| *w.log() != Log::MAIN && self.unread.contains(w.log())).any(|w| readable(&w))
     }
 
-    fn is_paused(&self, log: &Log, now: Instant) -> bool {
-        let Some(route) = log.name().strip_prefix("wait:") else { return false };
-        self.routes.get(route).is_some_and(|r| r.is_blocked(now))
-    }
-
-    /// After a pause one item shows whether the app works again; the others stay where they are.
-    fn is_probing(&self, log: &Log) -> bool {
-        let Some(route) = log.name().strip_prefix("wait:") else { return false };
-        self.routes.get(route).is_some_and(Route::is_probing)
+    /// What the gate of a waiting list's app says; other lists have none.
+    fn gate(&self, log: &Log, now: Instant) -> Pass {
+        let Some(route) = log.name().strip_prefix("wait:").filter(|_| *log != Rehearsals::LIST) else {
+            return Pass::Open;
+        };
+        match self.routes.get(route) {
+            Some(known) => known.gate().look(now),
+            None => self.outside.gates.of(self.outside.channel.name(), route).look(now),
+        }
     }
 
     /// Takes in what a peek brought.
@@ -166,11 +215,11 @@ impl Desk {
                 continue;
             }
             match self.read(log, seq, &body, now) {
-                Ok(job) if cancelled.contains(&seq) => {
+                Ok(job) if cancelled.contains(&seq) && !job.rehearsal => {
                     self.book.end(&job, &job.notification.targets, Fate::Cancelled, None, now);
                     self.finish(&job);
                 }
-                Ok(job) => self.enqueue(job),
+                Ok(job) => self.enqueue(job, now),
                 Err(error) => self.bury_unread(log, seq, &body, "invalid", error, now),
             }
         }
@@ -199,36 +248,56 @@ impl Desk {
         if notification.targets.is_empty() {
             return Err("the notification has no target".to_owned());
         }
-        let mut route = format!("{}-{}", notification.app, notification.platform.name());
-        if notification.environment != Environment::Production {
-            route = format!("{route}-{}", notification.environment.name());
-        }
-        let route = route.into();
+        let route = gates::route(&notification.app, notification.platform, notification.environment);
+        let rehearsal = notification.is_rehearsal();
         let (attempts, tries, corrected, first_at) = match &envelope {
             Some(e) => (e.attempts, e.tries, e.corrected, e.first_at),
             None => (0, 0, false, notification.created_at),
         };
         let notification = Arc::new(notification);
-        Ok(Job { log: log.clone(), seq, route, notification, attempts, tries, corrected, first_at })
+        Ok(Job { log: log.clone(), seq, route, rehearsal, notification, attempts, tries, corrected, first_at })
     }
 
-    fn enqueue(&mut self, job: Job) {
-        self.routes.entry(Arc::clone(&job.route)).or_default().ready.push_back(job);
+    fn enqueue(&mut self, job: Job, now: Millis) {
+        if !job.rehearsal {
+            self.route(&job).ready.push_back(job);
+        } else if let Some(job) = self.rehearsals.add(job) {
+            self.book.park(&job, Rehearsals::LIST, "rehearsals wait behind real messages", now);
+            self.finish(&job);
+        }
+    }
+
+    fn route(&mut self, job: &Job) -> &mut Route {
+        let Outside { channel, gates, .. } = &self.outside;
+        self.routes.entry(Arc::clone(&job.route)).or_insert_with(|| {
+            let bucket = || gates.bucket(channel.name(), &job.notification.app);
+            let pace = channel.pace(&job.notification).map(|pace| (pace, bucket()));
+            Route::new(gates.of(channel.name(), &job.route), pace)
+        })
     }
 
     // === starting ===
 
-    /// The next job that may be called now; what is over or blocked is settled on the way.
+    /// The next job that may be called now; what is over or blocked is settled on the way. Rehearsals come last.
     pub(super) fn start(&mut self, now: Millis, instant: Instant) -> Option<Job> {
+        self.start_real(now, instant).or_else(|| self.start_rehearsal(now, instant))
+    }
+
+    fn start_real(&mut self, now: Millis, instant: Instant) -> Option<Job> {
         loop {
             let concurrency = self.options.concurrency;
-            let route = self.routes.values_mut().find(|route| route.has_room(concurrency, instant))?;
-            let job = route.ready.pop_front()?;
-            if route.parks(&job, instant) {
-                self.book.park(&job, "its app is paused", now);
-                self.finish(&job);
-                continue;
-            }
+            let Outside { channel, ways, .. } = &self.outside;
+            let goes_on = |job: &Job| {
+                job.notification.targets.iter().all(|target| onward(target, channel.name(), ways).is_some())
+            };
+            let next = self.routes.values_mut().find_map(|route| route.next(concurrency, instant, goes_on))?;
+            let job = match next {
+                Next::Call(job) => job,
+                Next::Aside(job, why) => {
+                    self.put_aside(job, why, now);
+                    continue;
+                }
+            };
             if job.notification.expires_at <= now {
                 self.book.end(&job, &job.notification.targets, Fate::Expired, None, now);
                 self.finish(&job);
@@ -245,17 +314,85 @@ impl Desk {
                 self.finish(&job);
                 continue;
             }
-            if let Some(user) = order_key(&job.notification) {
-                if let Some(waiting) = self.busy.get_mut(user) {
-                    waiting.push_back(job);
-                    continue;
-                }
+            let user = order_key(&job.notification);
+            if let Some(user) = user
+                && let Some(waiting) = self.busy.get_mut(user)
+            {
+                waiting.push_back(job);
+                continue;
+            }
+            let route = self.routes.get_mut(&job.route)?;
+            if !route.begin(&job, instant) {
+                route.ready.push_front(job);
+                continue;
+            }
+            if let Some(user) = user {
                 self.busy.insert(user.to_owned(), VecDeque::new());
             }
-            route.began();
             self.in_flight += 1;
             return Some(job);
         }
+    }
+
+    /// A job of an app that is not served now leaves the way of the others. Where the app's credentials are refused,
+    /// targets that have another way take it.
+    fn put_aside(&mut self, job: Job, why: &str, now: Millis) {
+        let log = Log::wait(&job.route);
+        let refused = self.routes.get(&job.route).is_some_and(|route| route.gate().is_refused());
+        if !refused || job.notification.targets.iter().all(|target| target.alternates.is_empty()) {
+            self.book.park(&job, log, why, now);
+            self.finish(&job);
+            return;
+        }
+        let (mut settling, mut rest) = (Settling::default(), Vec::new());
+        let channel = Arc::clone(&self.outside.channel);
+        for target in &job.notification.targets {
+            match onward(target, channel.name(), &self.outside.ways) {
+                Some((way, next)) => {
+                    settling.end(
+                        Fate::Rerouted { channel: way.to_owned() },
+                        "its app's credentials are refused",
+                        target,
+                    );
+                    settling.onward.add(way, next, &self.outside.ways);
+                }
+                None => rest.push(target.clone()),
+            }
+        }
+        self.write(&job, settling, now);
+        if !rest.is_empty() {
+            let rest = Notification { targets: rest, ..(*job.notification).clone() };
+            self.book.park(&Job { notification: Arc::new(rest), ..job.clone() }, log, why, now);
+        }
+        self.finish(&job);
+    }
+
+    fn start_rehearsal(&mut self, now: Millis, instant: Instant) -> Option<Job> {
+        while let Some(job) = self.rehearsals.next() {
+            let gate = self.outside.gates.of(self.outside.channel.name(), &job.route);
+            let untried = match Rehearsals::late(&job, now) {
+                Some(why) => Err(("untried", why)),
+                None => gate.rehearse(instant).map_err(|why| ("paused", why)),
+            };
+            match untried {
+                Ok(()) => {
+                    self.rehearsals.began();
+                    self.in_flight += 1;
+                    return Some(job);
+                }
+                Err((outcome, why)) => {
+                    let fate = Fate::Rehearsed { outcome: outcome.to_owned() };
+                    self.end_rehearsed(&job, outcome, job.notification.targets.len());
+                    self.book.end(&job, &job.notification.targets, fate, Some(&why), now);
+                    self.finish(&job);
+                }
+            }
+        }
+        None
+    }
+
+    fn end_rehearsed(&self, job: &Job, outcome: &str, targets: usize) {
+        meter::rehearsed(self.outside.channel.name(), &job.notification.app, outcome, targets);
     }
 
     // === settling ===
@@ -264,41 +401,79 @@ impl Desk {
     pub(super) fn settle(&mut self, finished: Finished, now: Millis, instant: Instant) {
         let Finished { job, answers } = finished;
         self.in_flight = self.in_flight.saturating_sub(1);
-        let route = self.routes.entry(Arc::clone(&job.route)).or_default();
-        route.ended(&answers, &self.options, instant);
-        if let Some(user) = order_key(&job.notification)
-            && let Some(waiting) = self.busy.remove(user)
-        {
-            // They go to the front, in their order: nothing of the same user may pass them.
-            for next in waiting.into_iter().rev() {
-                self.routes.entry(Arc::clone(&next.route)).or_default().ready.push_front(next);
+        if job.rehearsal {
+            self.rehearsals.ended();
+            let gate = self.outside.gates.of(self.outside.channel.name(), &job.route);
+            gate.rehearsed(answers.iter().map(|settled| &settled.answer), instant);
+        } else {
+            self.served(&job, answers.iter().map(|settled| &settled.answer.outcome), now, instant);
+        }
+        if let Some(cohort) = &job.notification.cohort {
+            for settled in &answers {
+                self.outside.gates.note(cohort, &settled.answer);
             }
         }
-        let mut open = Open::default();
-        // Equal ends of a page are one.
-        let mut ends: Vec<(Fate, &str, Vec<Target>)> = Vec::new();
+        let (mut open, mut settling) = (Open::default(), Settling::default());
         let random = self.random();
         for (settled, target) in answers.iter().zip(&job.notification.targets) {
-            match settle(&job, settled, &self.options, now, random) {
+            let next = onward(target, self.outside.channel.name(), &self.outside.ways);
+            let way = next.as_ref().map(|(channel, _)| *channel);
+            match settle(&job, settled, way, &self.options, now, random) {
                 Verdict::End(fate) => {
-                    let detail = settled.answer.detail.as_str();
-                    match ends.iter_mut().find(|(f, d, _)| *f == fate && *d == detail) {
-                        Some((_, _, targets)) => targets.push(target.clone()),
-                        None => ends.push((fate, detail, vec![target.clone()])),
+                    if let Some((channel, next)) = next
+                        && matches!(fate, Fate::BadToken { .. } | Fate::Rerouted { .. })
+                    {
+                        settling.onward.add(channel, next, &self.outside.ways);
                     }
+                    settling.end(fate, &settled.answer.detail, target);
                 }
                 Verdict::Again { due, counts, corrected } => open.again(target, due, counts, corrected, settled),
                 Verdict::Park => open.park(target, settled),
             }
         }
-        for (fate, detail, targets) in ends {
-            self.book.end(&job, &targets, fate, Some(detail), now);
-        }
+        self.write(&job, settling, now);
         self.book.refile(&job, open, now);
         self.finish(&job);
         if self.routes.get(&job.route).is_some_and(Route::is_idle) {
             self.routes.remove(&job.route);
         }
+    }
+
+    /// A real call was answered: its gate hears of it, its user's next message may be called.
+    fn served<'a>(
+        &mut self,
+        job: &Job,
+        outcomes: impl Iterator<Item = &'a Outcome> + Clone,
+        now: Millis,
+        instant: Instant,
+    ) {
+        let rule = self.options.breaker();
+        let gates = Arc::clone(&self.outside.gates);
+        let route = self.route(job);
+        gates.ended(route.gate(), outcomes, rule, now, instant);
+        route.ended(job);
+        if let Some(user) = order_key(&job.notification)
+            && let Some(waiting) = self.busy.remove(user)
+        {
+            // They go to the front, in their order: nothing of the same user may pass them.
+            for next in waiting.into_iter().rev() {
+                self.route(&next).ready.push_front(next);
+            }
+        }
+    }
+
+    fn write(&mut self, job: &Job, settling: Settling<'_>, now: Millis) {
+        for (fate, detail, targets) in settling.ends {
+            match &fate {
+                Fate::Rerouted { channel } => {
+                    meter::rerouted(self.outside.channel.name(), channel, &job.notification.app, targets.len());
+                }
+                Fate::Rehearsed { outcome } => self.end_rehearsed(job, outcome, targets.len()),
+                _ => {}
+            }
+            self.book.end(job, &targets, fate, Some(detail), now);
+        }
+        self.book.hand_over(job, settling.onward, now);
     }
 
     fn finish(&mut self, job: &Job) {
@@ -324,7 +499,7 @@ impl Desk {
         let Some(since) = self.book.since() else { return false };
         self.book.items() >= self.options.checkpoint_items
             || now.duration_since(since) >= self.options.checkpoint
-            || (self.in_flight == 0 && self.routes.values().all(|r| r.ready.is_empty()))
+            || (self.in_flight == 0 && self.rehearsals.is_empty() && self.routes.values().all(|r| r.ready.is_empty()))
     }
 
     /// The commit of everything settled so far; `None` when there is nothing.
@@ -381,8 +556,11 @@ impl Desk {
         if let Some(since) = self.book.since() {
             pause = pause.min((since + self.options.checkpoint).saturating_duration_since(instant));
         }
-        for route in self.routes.values() {
-            if let Some(until) = route.paused_until().filter(|until| *until > instant) {
+        for wait in self.routes.values().filter_map(|route| route.wait(instant)) {
+            pause = pause.min(wait);
+        }
+        for window in self.windows.iter().filter(|window| self.unread.contains(window.log())) {
+            if let Pass::Shut(until) = self.gate(window.log(), instant) {
                 pause = pause.min(until.saturating_duration_since(instant));
             }
         }

@@ -2,15 +2,18 @@
 //!
 //! It keeps a window of peeked items, has up to `concurrency` calls under way, and settles them as they finish, in any
 //! order. Every few milliseconds a checkpoint commits what was settled. [`desk`] is what it has in hand; [`call`]
-//! makes one attempt; [`settle`] decides what follows from an answer; [`route`] pauses an app that does not work;
-//! [`book`] is the commit as it grows.
+//! makes one attempt; [`settle`] decides what follows from an answer; [`route`] knows what is ready for an app and asks
+//! its [gate](crate::gates); [`fallback`] finds another way to a device; [`rehearsal`] keeps a migration's rehearsals out of
+//! the way; [`book`] is the commit as it grows.
 
 mod book;
 mod call;
 mod desk;
 #[cfg(test)]
 mod desk_tests;
+mod fallback;
 pub mod foreign;
+mod rehearsal;
 mod route;
 mod settle;
 
@@ -32,8 +35,17 @@ use homing_core::{
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
-use self::{call::Finished, desk::Desk};
-use crate::{context::Context, keeper::Worker, meter};
+pub use self::fallback::Ways;
+use self::{
+    call::Finished,
+    desk::{Desk, Outside},
+};
+use crate::{
+    context::Context,
+    gates::{Breaker, Gates},
+    keeper::Worker,
+    meter,
+};
 
 /// Settings of a sender.
 #[derive(Clone, Debug)]
@@ -75,12 +87,22 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    fn breaker(&self) -> Breaker {
+        Breaker { failures: self.breaker, pause: self.pause, cap: self.pause_cap }
+    }
+}
+
 /// The worker of one delivery shard.
 pub struct Sender {
     /// The delivery shard.
     pub queue: QueueName,
     /// The way out.
     pub channel: Arc<dyn Channel>,
+    /// Pauses and paces, one for all senders of the process.
+    pub gates: Arc<Gates>,
+    /// Where a target goes on that this channel cannot serve.
+    pub ways: Arc<Ways>,
     /// Where dead tokens are taken out.
     pub tokens: Option<Arc<dyn Lookup>>,
     /// Reads items that HIGO's own distributor wrote; without it they are buried as unreadable.
@@ -104,7 +126,13 @@ impl Worker for Sender {
 impl Sender {
     async fn send(&self, shard: &mut dyn Shard) -> queue::Result<()> {
         let wake = shard.wake();
-        let mut desk = Desk::open(&self.queue, shard.opened(), self.options.clone(), self.foreign.clone());
+        let outside = Outside {
+            channel: Arc::clone(&self.channel),
+            gates: Arc::clone(&self.gates),
+            ways: Arc::clone(&self.ways),
+        };
+        let mut desk = Desk::open(&self.queue, shard.opened(), self.options.clone(), self.foreign.clone(), outside);
+        let mut gates = self.gates.changes();
         let (tx, mut rx) = mpsc::unbounded_channel::<Finished>();
         // Dropped with this future: a call that is under way when the shard is lost is repeated by the successor.
         let mut calls = JoinSet::new();
@@ -168,6 +196,8 @@ impl Sender {
                     }
                 }
                 () = wake.notified() => look = true,
+                // The sender of changes lives as long as `self`.
+                _ = gates.changed() => {}
                 () = self.cx.stop.cancelled(), if stopping.is_none() => {}
                 () = tokio::time::sleep(pause) => look |= pause >= Duration::from_millis(900),
             }

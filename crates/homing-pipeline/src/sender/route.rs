@@ -1,176 +1,132 @@
-//! One app on one platform: what is ready for it, its limit of calls, and its breaker.
+//! One app on one platform: what is ready for it, its calls under way, and what its gate and its pace say.
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use homing_core::{
-    channel::{Outcome, Scope},
-    queue::Log,
+    channel::Pace,
+    queue::{Log, Seq},
 };
 
-use super::{Options, call::Settled, desk::Job};
+use super::desk::Job;
+use crate::{
+    gates::{Gate, Pass, Probe},
+    pace::Bucket,
+};
 
 /// See the module.
-#[derive(Default)]
 pub(super) struct Route {
+    gate: Arc<Gate>,
+    pace: Option<(Pace, Arc<Bucket>)>,
     pub(super) ready: VecDeque<Job>,
     in_flight: usize,
-    failures: u32,
-    /// Nothing is called before this.
-    paused_until: Option<Instant>,
-    /// Length of the next pause; set from the first pause until a call succeeds.
-    pause: Option<Duration>,
+    /// The call that shows whether the app works again, if it is one of these.
+    probe: Option<(Log, Seq, Probe)>,
 }
+
+/// What becomes of a job that was ready.
+pub(super) enum Next {
+    /// It may be called.
+    Call(Job),
+    /// It makes way for other apps, for this reason.
+    Aside(Job, &'static str),
+}
+
+const PAUSED: &str = "its app is paused";
+const PACED: &str = "its app is served at a pace";
 
 impl Route {
-    pub(super) fn is_paused(&self, now: Instant) -> bool {
-        self.paused_until.is_some_and(|until| until > now)
+    pub(super) fn new(gate: Arc<Gate>, pace: Option<(Pace, Arc<Bucket>)>) -> Self {
+        Self { gate, pace, ready: VecDeque::new(), in_flight: 0, probe: None }
     }
 
-    /// Paused, or its probe is still under way: what is ready goes to the waiting list.
-    pub(super) fn is_blocked(&self, now: Instant) -> bool {
-        self.is_paused(now) || (self.is_probing() && self.in_flight > 0)
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
-    pub(super) fn paused_until(&self) -> Option<Instant> {
-        self.paused_until
-    }
-
-    /// After a pause one call shows whether the app works again.
-    pub(super) fn is_probing(&self) -> bool {
-        self.pause.is_some()
-    }
-
-    /// Is this job to be parked? From the first pause until a call succeeds only the waiting list is probed: what hangs
-    /// at the head of a list that other apps use would hold them up.
-    pub(super) fn parks(&self, job: &Job, now: Instant) -> bool {
-        self.is_blocked(now) || (self.is_probing() && job.log != Log::wait(&job.route))
-    }
-
-    /// May a ready job be taken: to be called, or to be parked?
-    pub(super) fn has_room(&self, concurrency: usize, now: Instant) -> bool {
-        !self.ready.is_empty() && (self.is_blocked(now) || self.in_flight < concurrency)
-    }
-
-    pub(super) fn began(&mut self) {
-        self.in_flight += 1;
-    }
-
-    /// Nothing is known of it that a new one would not know?
-    pub(super) fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.in_flight == 0 && self.failures == 0 && self.pause.is_none()
-    }
-
-    /// A call ended: refused credentials, a wish for less, or many failures in a row pause the app; an answer that the
-    /// app itself was served ends the pause.
-    pub(super) fn ended(&mut self, answers: &[Settled], options: &Options, now: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let mut at_least = None;
-        let mut failed = false;
-        for settled in answers {
-            match &settled.answer.outcome {
-                Outcome::Config => at_least = Some(Duration::ZERO),
-                // One device that gets too much says nothing of the others.
-                Outcome::RateLimited { scope: Scope::Token, .. } => {}
-                Outcome::RateLimited { after, .. } => {
-                    let after = after.unwrap_or(60_000).clamp(1_000, 3_600_000);
-                    at_least = Some(Duration::from_millis(u64::try_from(after).unwrap_or(60_000)));
-                }
-                Outcome::Retry { .. } | Outcome::Ambiguous => {
-                    // However many targets it had, it was one call.
-                    self.failures += u32::from(!failed);
-                    failed = true;
-                    // A probe that fails shows at once that nothing is better.
-                    if self.is_probing() || self.failures >= options.breaker {
-                        at_least = Some(Duration::ZERO);
-                    }
-                }
-                Outcome::Delivered { .. } | Outcome::TokenInvalid { .. } | Outcome::NoDevice | Outcome::Payload => {
-                    self.failures = 0;
-                    self.pause = None;
-                    self.paused_until = None;
-                }
-                Outcome::Corrected | Outcome::Unknown => {}
+    /// Takes the next job that something can be done with now. `goes_on` says of a job whether all its targets have
+    /// another way.
+    ///
+    /// From a pause until a call succeeds only the waiting list is probed: what hangs at the head of a list that other
+    /// apps use would hold them up. A job that goes on another way in any case may probe, too.
+    pub(super) fn next(&mut self, concurrency: usize, now: Instant, goes_on: impl Fn(&Job) -> bool) -> Option<Next> {
+        let first = self.ready.front()?;
+        match self.gate.look(now) {
+            Pass::Open if self.in_flight >= concurrency => return None,
+            Pass::Open => {}
+            Pass::Shut(_) => return self.aside(0, PAUSED),
+            Pass::Probe if waits(first) || (self.gate.is_refused() && goes_on(first)) => {
+                return self.ready.pop_front().map(Next::Call);
+            }
+            // What was read from the waiting list stays in hand until the probe is answered.
+            Pass::Probe | Pass::Probed => {
+                let at = self.ready.iter().position(|job| !waits(job))?;
+                return self.aside(at, PAUSED);
             }
         }
-        let Some(least) = at_least else { return };
-        self.failures = 0;
-        // Answers of calls that began before the pause do not make it longer.
-        if !self.is_paused(now) {
-            let length = self.pause.unwrap_or(options.pause).max(least);
-            self.paused_until = Some(now + length);
-            self.pause = Some((length * 2).min(options.pause_cap.max(least)));
+        if let Some((pace, bucket)) = &self.pace
+            && bucket.wait(*pace, now).is_some()
+        {
+            // The rest makes way: other apps of this list need not wait. The latest first, so that order is kept.
+            let last = self.ready.len() - 1;
+            let many = last >= (concurrency / 16).max(1) && self.ready.back().is_some_and(|job| !waits(job));
+            return if many { self.aside(last, PACED) } else { None };
         }
+        self.ready.pop_front().map(Next::Call)
+    }
+
+    fn aside(&mut self, at: usize, why: &'static str) -> Option<Next> {
+        self.ready.remove(at).map(|job| Next::Aside(job, why))
+    }
+
+    /// Counts a call as begun, if gate and pace still let it: another shard may have been faster.
+    pub(super) fn begin(&mut self, job: &Job, now: Instant) -> bool {
+        let targets = job.notification.targets.len();
+        match self.gate.look(now) {
+            Pass::Open => {
+                if let Some((pace, bucket)) = &self.pace
+                    && !bucket.take(*pace, targets, now)
+                {
+                    return false;
+                }
+            }
+            Pass::Shut(_) | Pass::Probed => return false,
+            Pass::Probe => {
+                let Some(probe) = self.gate.probe(now) else { return false };
+                self.probe = Some((job.log.clone(), job.seq, probe));
+                if let Some((pace, bucket)) = &self.pace {
+                    bucket.restart(*pace, targets, now);
+                }
+            }
+        }
+        self.in_flight += 1;
+        true
+    }
+
+    /// A call ended; what it was answered is on the gate already.
+    pub(super) fn ended(&mut self, job: &Job) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.probe.as_ref().is_some_and(|(log, seq, _)| *log == job.log && *seq == job.seq) {
+            self.probe = None;
+        }
+    }
+
+    /// How long what is ready has to wait for its pace, where it is that.
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
+        let (pace, bucket) = self.pace.as_ref().filter(|_| !self.ready.is_empty())?;
+        bucket.wait(*pace, now)
+    }
+
+    /// Is there nothing in hand?
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.in_flight == 0
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use homing_core::channel::Answer;
-
-    use super::*;
-
-    fn answer(outcome: Outcome) -> [Settled; 1] {
-        [Settled { answer: Answer { outcome, detail: String::new() }, removed: false }]
-    }
-
-    #[test]
-    fn a_refusal_pauses_and_the_pause_doubles_until_a_call_succeeds() {
-        let options =
-            Options { pause: Duration::from_secs(5), pause_cap: Duration::from_secs(12), ..Options::default() };
-        let mut route = Route::default();
-        let mut now = Instant::now();
-        for expected in [5, 10, 12, 12] {
-            route.ended(&answer(Outcome::Config), &options, now);
-            assert_eq!(route.paused_until(), Some(now + Duration::from_secs(expected)));
-            route.ended(&answer(Outcome::Config), &options, now);
-            assert_eq!(route.paused_until(), Some(now + Duration::from_secs(expected)), "a late answer adds nothing");
-            now += Duration::from_secs(expected);
-            assert!(!route.is_paused(now) && route.is_probing());
-        }
-        route.ended(&answer(Outcome::Delivered { provider_id: None }), &options, now);
-        assert!(!route.is_probing() && route.is_idle());
-    }
-
-    #[test]
-    fn failures_in_a_row_open_the_breaker_and_dead_tokens_do_not() {
-        let options = Options { breaker: 3, ..Options::default() };
-        let (mut route, now) = (Route::default(), Instant::now());
-        for _ in 0..2 {
-            route.ended(&answer(Outcome::Retry { after: None }), &options, now);
-        }
-        for _ in 0..9 {
-            route.ended(&answer(Outcome::DEAD), &options, now);
-        }
-        assert!(!route.is_paused(now));
-        for _ in 0..3 {
-            assert!(!route.is_paused(now));
-            route.ended(&answer(Outcome::Ambiguous), &options, now);
-        }
-        assert!(route.is_paused(now));
-    }
-
-    #[test]
-    fn one_failed_probe_pauses_again() {
-        let options = Options { breaker: 3, pause: Duration::from_secs(5), ..Options::default() };
-        let (mut route, mut now) = (Route::default(), Instant::now());
-        for _ in 0..3 {
-            route.ended(&answer(Outcome::Ambiguous), &options, now);
-        }
-        now += Duration::from_secs(5);
-        assert!(!route.is_paused(now) && !route.is_blocked(now));
-        route.began();
-        assert!(route.is_blocked(now), "one probe at a time");
-        route.ended(&answer(Outcome::Ambiguous), &options, now);
-        assert_eq!(route.paused_until(), Some(now + Duration::from_secs(10)));
-    }
-
-    #[test]
-    fn a_providers_wish_is_obeyed() {
-        let (mut route, now) = (Route::default(), Instant::now());
-        route.ended(&answer(Outcome::limited(Some(90_000))), &Options::default(), now);
-        assert_eq!(route.paused_until(), Some(now + Duration::from_secs(90)));
-    }
+/// Does it come from its app's waiting list?
+fn waits(job: &Job) -> bool {
+    job.log.name().strip_prefix("wait:").is_some_and(|route| *route == *job.route)
 }

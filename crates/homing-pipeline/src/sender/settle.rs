@@ -19,8 +19,19 @@ pub(super) enum Verdict {
     Park,
 }
 
-/// Decides for one target of a job.
-pub(super) fn settle(job: &Job, settled: &Settled, options: &Options, now: Millis, random: f64) -> Verdict {
+/// Decides for one target of a job. `onward` is the next channel that the device can be reached by, if there is one.
+pub(super) fn settle(
+    job: &Job,
+    settled: &Settled,
+    onward: Option<&str>,
+    options: &Options,
+    now: Millis,
+    random: f64,
+) -> Verdict {
+    // One try, whatever came of it: a rehearsal is never in the way of anything.
+    if job.rehearsal {
+        return Verdict::End(Fate::Rehearsed { outcome: settled.answer.outcome.name().to_owned() });
+    }
     let tries = job.tries + 1;
     let again = |floor: Option<Millis>, counts: bool| {
         let due = now.saturating_add(options.backoff.wait(tries, random, floor));
@@ -37,7 +48,11 @@ pub(super) fn settle(job: &Job, settled: &Settled, options: &Options, now: Milli
         Outcome::NoDevice => Verdict::End(Fate::NoDevice),
         Outcome::Payload => Verdict::End(dead("payload")),
         Outcome::RateLimited { after, scope: Scope::Token } => again(*after, false),
-        Outcome::Config | Outcome::RateLimited { .. } => Verdict::Park,
+        Outcome::Config => onward.map_or(Verdict::Park, |channel| {
+            let channel = channel.to_owned();
+            Verdict::End(Fate::Rerouted { channel })
+        }),
+        Outcome::RateLimited { .. } => Verdict::Park,
         Outcome::Retry { after } => again(*after, false),
         Outcome::Corrected if job.corrected => again(None, true),
         Outcome::Corrected => Verdict::Again { due: now, counts: false, corrected: true },
@@ -85,6 +100,7 @@ mod tests {
             log: Log::MAIN,
             seq: 0,
             route: Arc::from("higo-ios"),
+            rehearsal: false,
             notification: Arc::new(notification.clone()),
             attempts: 0,
             tries: 0,
@@ -99,8 +115,23 @@ mod tests {
     #[track_caller]
     fn check(job: &Job, outcome: Outcome, expected: Verdict) {
         let settled = Settled { answer: Answer { outcome, detail: String::new() }, removed: true };
-        assert_eq!(settle(job, &settled, &Options::default(), NOW, 1.0), expected);
+        assert_eq!(settle(job, &settled, None, &Options::default(), NOW, 1.0), expected);
     }
+
+    const ALL: [Outcome; 12] = [
+        Outcome::Delivered { provider_id: None },
+        Outcome::DEAD,
+        Outcome::NoDevice,
+        Outcome::Payload,
+        Outcome::Config,
+        Outcome::RateLimited { after: None, scope: Scope::App },
+        Outcome::RateLimited { after: Some(5_000), scope: Scope::Token },
+        Outcome::Retry { after: None },
+        Outcome::Corrected,
+        Outcome::Ambiguous,
+        Outcome::Unknown,
+        Outcome::TokenInvalid { since: Some(1) },
+    ];
 
     fn again(wait: Millis, counts: bool) -> Verdict {
         Verdict::Again { due: NOW + wait, counts, corrected: false }
@@ -121,6 +152,44 @@ mod tests {
         check(&fresh, Outcome::Corrected, Verdict::Again { due: NOW, counts: false, corrected: true });
         check(&fresh, Outcome::Ambiguous, again(1_000, true));
         check(&fresh, Outcome::Unknown, again(1_000, true));
+    }
+
+    #[test]
+    fn another_way_is_taken_from_refused_credentials_only() {
+        let fresh = job(|_, _| {});
+        let other: Vec<&str> = ALL
+            .iter()
+            .filter(|outcome| {
+                let answer = Answer::new((*outcome).clone(), "");
+                let settled = Settled { answer, removed: true };
+                let with = settle(&fresh, &settled, Some("fcm"), &Options::default(), NOW, 1.0);
+                with != settle(&fresh, &settled, None, &Options::default(), NOW, 1.0)
+            })
+            .map(Outcome::name)
+            .collect();
+        assert_eq!(other, ["config"], "of a dead token the end is the same; the desk hands it on");
+        let settled = Settled { answer: Answer::new(Outcome::Config, ""), removed: false };
+        let verdict = settle(&fresh, &settled, Some("fcm"), &Options::default(), NOW, 1.0);
+        assert_eq!(verdict, Verdict::End(Fate::Rerouted { channel: "fcm".into() }));
+    }
+
+    #[test]
+    fn a_rehearsal_ends_with_its_first_answer() {
+        let tried = job(|j, n| {
+            j.rehearsal = true;
+            n.at_most_once = true;
+            n.expires_at = NOW - 1;
+        });
+        for outcome in ALL {
+            let rehearsed = Fate::Rehearsed { outcome: outcome.name().to_owned() };
+            check(&tried, outcome, Verdict::End(rehearsed));
+        }
+    }
+
+    #[test]
+    fn a_device_that_gets_too_much_waits_alone() {
+        let fresh = job(|_, _| {});
+        check(&fresh, Outcome::RateLimited { after: Some(5_000), scope: Scope::Token }, again(6_000, false));
     }
 
     #[test]
