@@ -8,6 +8,8 @@ mod access;
 mod examine;
 #[path = "fcm/hostile.rs"]
 mod hostile;
+#[path = "fcm/http2.rs"]
+mod http2;
 #[path = "support/keys.rs"]
 mod keys;
 #[path = "fcm/limits.rs"]

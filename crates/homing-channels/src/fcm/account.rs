@@ -80,7 +80,7 @@ pub(crate) struct Account {
     /// `channel.fcm.account.higo`.
     pub(crate) label: String,
     pub(crate) app: String,
-    pub(crate) environment: Environment,
+    pub(crate) environment: Option<Environment>,
     pub(crate) service: ServiceAccount,
     pub(crate) project: String,
     pub(crate) url: String,

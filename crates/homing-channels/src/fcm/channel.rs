@@ -84,7 +84,8 @@ impl Fcm {
 
     async fn page(&self, notification: &Notification, targets: &[Target], validate_only: bool) -> Vec<Answer> {
         let (app, environment) = (&notification.app, notification.environment);
-        let account = self.accounts.iter().find(|account| account.app == *app && account.environment == environment);
+        let named = |wanted| self.accounts.iter().find(|account| account.app == *app && account.environment == wanted);
+        let account = named(Some(environment)).or_else(|| named(None));
         let platform = notification.platform;
         let reached = matches!(platform, Platform::Android | Platform::Ios | Platform::Web);
         let Some(account) = account.filter(|_| reached) else {

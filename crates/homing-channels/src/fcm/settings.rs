@@ -56,9 +56,9 @@ pub(crate) struct Settings {
 pub(crate) struct AccountSettings {
     /// The app: `higo`.
     pub(crate) app: String,
-    /// The network of its devices.
+    /// The network of its devices; without it both.
     #[serde(default)]
-    pub(crate) environment: Environment,
+    pub(crate) environment: Option<Environment>,
     /// The key file of the service account, whole.
     pub(crate) service_account: SecretString,
     /// The project, where it is not the one that the key file names.

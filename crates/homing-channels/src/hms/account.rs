@@ -44,7 +44,7 @@ pub(crate) enum Proof {
     /// v1.
     Secret { app_id: String, secret: SecretString, token_url: String },
     /// v3.
-    Key(ServiceAccount),
+    Key(Box<ServiceAccount>),
 }
 
 /// See the module.
@@ -52,7 +52,7 @@ pub(crate) struct Account {
     /// `channel.hms.account.higo`.
     pub(crate) label: String,
     pub(crate) app: String,
-    pub(crate) environment: Environment,
+    pub(crate) environment: Option<Environment>,
     pub(crate) platform: Platform,
     pub(crate) proof: Proof,
     pub(crate) url: String,
@@ -115,7 +115,7 @@ impl Account {
                 let project = project
                     .ok_or_else(|| wrong("project", "is missing, and the key file has no `project_id`".into()))?;
                 let project = id(&project).map_err(|problem| wrong("project", problem))?;
-                (Proof::Key(service), format!("{}/v3/{project}/messages:send", endpoint.base(BASE)))
+                (Proof::Key(Box::new(service)), format!("{}/v3/{project}/messages:send", endpoint.base(BASE)))
             }
         };
         Ok(Self {
@@ -126,6 +126,7 @@ impl Account {
                 category: settings.category,
                 channel_id: settings.channel_id,
                 click_action: settings.click_action,
+                title: settings.title,
             },
             categories: settings.categories,
             token: Lent::default(),

@@ -74,12 +74,14 @@ impl Hms {
     }
 
     async fn page(&self, notification: &Notification, targets: &[Target], rehearsal: bool) -> Vec<Answer> {
-        let account = self.accounts.iter().find(|account| {
-            account.app == notification.app
-                && account.environment == notification.environment
-                && account.platform == notification.platform
-        });
-        let Some(account) = account else {
+        let named = |environment| {
+            self.accounts.iter().find(|account| {
+                account.app == notification.app
+                    && account.environment == environment
+                    && account.platform == notification.platform
+            })
+        };
+        let Some(account) = named(Some(notification.environment)).or_else(|| named(None)) else {
             let (app, platform) = (&notification.app, notification.platform.name());
             let environment = notification.environment.name();
             let detail = format!("not sent: no account for app {app}, {platform}, {environment}");
@@ -97,7 +99,7 @@ impl Hms {
         } else if rehearsal && !account.validates() {
             let signed = account.bearer(&self.line, self.line.clock.now()).await;
             let said = "built and signed; Huawei validates nothing without sending it";
-            let built = Answer::new(Outcome::Delivered { provider_id: None }, said);
+            let built = Answer::new(Outcome::Unknown, said);
             vec![signed.map_or_else(|refusal| refusal, |_| built); tokens.len()]
         } else {
             match account.call(&self.line, draft, push_type, &tokens, rehearsal).await {

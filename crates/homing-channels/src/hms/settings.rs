@@ -69,9 +69,9 @@ pub(crate) struct AccountSettings {
     pub(crate) flavour: Flavour,
     /// The app: `higo`.
     pub(crate) app: String,
-    /// The network of its devices.
+    /// The network of its devices; without it both.
     #[serde(default)]
-    pub(crate) environment: Environment,
+    pub(crate) environment: Option<Environment>,
     /// v1: the app's id at Huawei, a number or a text.
     #[serde(default)]
     pub(crate) app_id: Option<Id>,
@@ -90,6 +90,9 @@ pub(crate) struct AccountSettings {
     /// Huawei's category by a message's own.
     #[serde(default)]
     pub(crate) categories: BTreeMap<String, String>,
+    /// What stands where a message has no title; without it the app's name. Huawei takes no message without one.
+    #[serde(default)]
+    pub(crate) title: Option<String>,
     /// v1: Android's notification channel.
     #[serde(default)]
     pub(crate) channel_id: Option<String>,

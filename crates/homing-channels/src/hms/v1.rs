@@ -25,6 +25,17 @@ pub(crate) struct Look {
     pub(crate) category: Option<String>,
     pub(crate) channel_id: Option<String>,
     pub(crate) click_action: Option<String>,
+    pub(crate) title: Option<String>,
+}
+
+impl Look {
+    /// The message's title, or what stands for it.
+    pub(crate) fn title<'a>(&'a self, notification: &'a Notification) -> &'a str {
+        if !notification.title.trim().is_empty() {
+            return &notification.title;
+        }
+        self.title.as_deref().unwrap_or(&notification.app)
+    }
 }
 
 /// The `message` without its tokens.
@@ -43,7 +54,7 @@ pub(crate) fn build(
     let mut message = Map::new();
     message.insert("data".to_owned(), json!(Value::Object(custom(notification)).to_string()));
     if !notification.silent {
-        let text = json!({ "title": notification.title, "body": notification.body });
+        let text = json!({ "title": look.title(notification), "body": notification.body });
         message.insert("notification".to_owned(), text);
         let importance = if notification.priority == Priority::Low { "LOW" } else { "NORMAL" };
         let mut shown = json!({

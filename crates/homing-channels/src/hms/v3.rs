@@ -39,7 +39,7 @@ pub(crate) fn build(
         let mut click = click(notification, look);
         click["data"] = custom;
         json!({ "notification": {
-            "category": category.unwrap_or(CATEGORY), "title": notification.title, "body": notification.body,
+            "category": category.unwrap_or(CATEGORY), "title": look.title(notification), "body": notification.body,
             "clickAction": click, "notifyId": n_id(notification.key()),
         } })
     };

@@ -147,7 +147,7 @@ async fn a_message_that_no_token_can_have_is_not_the_tokens_fault() {
 #[tokio::test]
 async fn what_cannot_pass_never_leaves() {
     let scene = Scene::new().await;
-    let channel = scene.channel();
+    let channel = scene.channel_of(&scene.section("environment = 'prod'"));
     let long = send_to(&channel, &notification(json!({"body": "店".repeat(1_400)})), &["token-1", "token-2"]).await;
     assert!(long.iter().all(|answer| answer.outcome == Outcome::Payload && answer.detail.contains("4096")), "{long:?}");
     for token in ["", "has blanks", "has\nlines", &"x".repeat(5_000)] {

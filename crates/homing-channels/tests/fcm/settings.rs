@@ -4,7 +4,7 @@ use super::*;
 
 #[track_caller]
 fn refused(scene: &Scene, section: &toml::Table, expected: &str) {
-    let error = Fcm::new(section, &scene.tools()).err().expect("it was not refused");
+    let error = Fcm::new(section, &scene.tools()).expect_err("it was not refused");
     let story = error.to_string();
     assert!(story.contains(expected), "{story}");
     assert!(!story.contains("PRIVATE KEY-----\n"), "{story}");
@@ -36,6 +36,25 @@ async fn wrong_settings_are_named() {
     let torn = scene.key_file().replace("client_email", "client_mail");
     let torn = section(&scene.base, &scene.base, &torn, "");
     refused(&scene, &torn, "channel.fcm.account.higo.service_account: lacks `client_email`");
+}
+
+#[tokio::test]
+async fn an_account_that_names_the_network_goes_before_one_that_does_not() {
+    let scene = Scene::new().await;
+    let mut section = scene.section("channel_id = 'both'");
+    let mut dev = section["account"]["higo"].clone();
+    let table = dev.as_table_mut().unwrap();
+    table.insert("environment".to_owned(), "dev".into());
+    table.insert("channel_id".to_owned(), "dev".into());
+    section["account"].as_table_mut().unwrap().insert("test".to_owned(), dev);
+    let channel = scene.channel_of(&section);
+    for environment in ["prod", "dev"] {
+        let answers = send_to(&channel, &notification(json!({ "environment": environment })), &["token-1"]).await;
+        assert_delivered(&answers[0]);
+    }
+    let pushes = scene.stand.after(0, 9);
+    let channel_of = |n: usize| pushes[n].push["android"]["notification"]["channel_id"].clone();
+    assert_eq!((channel_of(0), channel_of(1)), (json!("both"), json!("dev")));
 }
 
 #[tokio::test]

@@ -100,6 +100,18 @@ async fn what_is_delivered_is_what_was_meant() {
 }
 
 #[tokio::test]
+async fn a_message_without_a_title_gets_one_and_an_account_serves_both_networks() {
+    let scene = Scene::new().await;
+    let channel = scene.channel_of(&scene.section("title = 'HIGO'", ""));
+    let change = json!({"title": "", "environment": "dev"});
+    assert_delivered(&send(&channel, &android(change.clone()), "token-1").await);
+    assert_delivered(&send(&channel, &harmony(change), "token-1").await);
+    let pushes = scene.stand.after(0, 9);
+    assert_eq!(pushes[0].push["notification"]["title"], json!("HIGO"));
+    assert_eq!(pushes[1].push["payload"]["notification"]["title"], json!("higo"));
+}
+
+#[tokio::test]
 async fn a_click_action_of_the_account_is_the_default() {
     let scene = Scene::new().await;
     let more = "click_action = 'com.a.HOME'";
@@ -114,7 +126,7 @@ async fn a_click_action_of_the_account_is_the_default() {
 #[tokio::test]
 async fn what_cannot_pass_never_leaves() {
     let scene = Scene::new().await;
-    let channel = scene.channel();
+    let channel = scene.channel_of(&scene.section("environment = 'prod'", "environment = 'prod'"));
     for notification in [android(json!({"body": "店".repeat(1_400)})), harmony(json!({"body": "店".repeat(1_400)}))] {
         let answer = send(&channel, &notification, "token-1").await;
         assert_eq!(answer.outcome, Outcome::Payload);
@@ -147,7 +159,7 @@ async fn rehearsals_show_nobody_anything() {
     let calls = scene.count("calls");
     let answers = channel.rehearse(&harmony(json!({})), &targets).await;
     for answer in answers {
-        assert_eq!(answer.outcome, Outcome::Delivered { provider_id: None });
+        assert_eq!(answer.outcome, Outcome::Unknown);
         assert!(answer.detail.contains("built and signed"), "{}", answer.detail);
     }
     assert_eq!((scene.count("deliveries"), scene.count("calls")), (0, calls));

@@ -5,7 +5,7 @@ use super::*;
 #[track_caller]
 fn refused(scene: &Scene, account: &str, expected: &str) {
     let section: toml::Table = toml::from_str(account).unwrap();
-    let error = Hms::new(&section, &scene.tools()).err().expect("it was not refused");
+    let error = Hms::new(&section, &scene.tools()).expect_err("it was not refused");
     let story = error.to_string();
     assert!(story.contains(expected), "{story}");
     assert!(!story.contains("hush"), "{story}");

@@ -140,7 +140,7 @@ struct Call {
     body: Bytes,
 }
 
-type Answered = Result<Response, Response>;
+type Answered = Result<Response, Box<Response>>;
 
 /// The provider's routes. Nest `stand.routes()` under `/_sim` beside them.
 pub fn router(config: Config, stand: Arc<Stand>) -> Router {

@@ -61,9 +61,9 @@ pub(super) fn deliver(
             }
             Device::Dead(_) => "tokenFormatError",
             Device::Foreign => "noRight",
-            Device::Throttled(seconds) => return Err(bare(503, seconds)),
+            Device::Throttled(seconds) => return Err(Box::new(bare(503, seconds))),
             Device::Code(code) if code.bytes().all(|byte| byte.is_ascii_digit()) => {
-                return Err(coded(huawei, 200, &code, "by script"));
+                return Err(Box::new(coded(huawei, 200, &code, "by script")));
             }
             Device::Code(name) => {
                 failed.entry(name).or_default().push(token);

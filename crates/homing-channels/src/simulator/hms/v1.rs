@@ -49,7 +49,7 @@ pub(super) async fn through(
     let scripted = huawei.stand.own("code").and_then(|code| code.as_str().map(str::to_owned));
     let answer = || match scripted {
         Some(code) => coded(&huawei, 200, &code, "by script"),
-        None => look(&huawei, &call).unwrap_or_else(|refusal| refusal),
+        None => look(&huawei, &call).unwrap_or_else(|refusal| *refusal),
     };
     encounter::through(&huawei.stand, &path, hangup, refuse, answer).await
 }
@@ -61,25 +61,26 @@ pub(super) fn bearer(call: &Call) -> &str {
 }
 
 /// The tokens of a call, or 80300010.
-pub(super) fn tokens<'a>(huawei: &Huawei, tokens: &'a Value) -> Result<Vec<&'a str>, Response> {
+pub(super) fn tokens<'a>(huawei: &Huawei, tokens: &'a Value) -> Result<Vec<&'a str>, Box<Response>> {
     let list: Option<Vec<&str>> =
         tokens.as_array().and_then(|tokens| tokens.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-    let refuse = || coded(huawei, 200, "80300010", "The number of tokens in the message body is not within 1 to 1000");
+    let refuse =
+        || Box::new(coded(huawei, 200, "80300010", "The number of tokens in the message body is not within 1 to 1000"));
     list.filter(|list| (1..=TOKENS).contains(&list.len())).ok_or_else(refuse)
 }
 
 fn look(huawei: &Huawei, call: &Call) -> Answered {
     let stand = &huawei.stand;
     if !huawei.config.apps.iter().any(|app| app.app_id == call.name) {
-        return Err(bare(404, None));
+        return Err(Box::new(bare(404, None)));
     }
     let revoked = stand.own("revoked").and_then(|value| value.as_u64()).unwrap_or(0);
     match huawei.lender.worth(bearer(call), stand.now(), revoked) {
         Worth::Of(app) if app == call.name => {}
-        Worth::Expired => return Err(coded(huawei, 401, "80200003", "OAuth token expired")),
-        _ => return Err(coded(huawei, 401, "80200001", "OAuth authentication error")),
+        Worth::Expired => return Err(Box::new(coded(huawei, 401, "80200003", "OAuth token expired"))),
+        _ => return Err(Box::new(coded(huawei, 401, "80200001", "OAuth authentication error"))),
     }
-    let structure = |problem: &str| coded(huawei, 400, "80100003", problem);
+    let structure = |problem: &str| Box::new(coded(huawei, 400, "80100003", problem));
     let body: Value = serde_json::from_slice(&call.body).map_err(|_| structure("Illegal payload, it is not JSON"))?;
     let validate_only = body["validate_only"].as_bool().unwrap_or(false);
     let message = body["message"].as_object().ok_or_else(|| structure("Illegal payload, no message"))?;
@@ -88,12 +89,12 @@ fn look(huawei: &Huawei, call: &Call) -> Answered {
     push.remove("token");
     let bytes = Value::Object(push.clone()).to_string().len();
     if bytes > BYTES {
-        return Err(coded(
+        return Err(Box::new(coded(
             huawei,
             400,
             "80300008",
             "The size of the message body exceeds the default value set by the system",
-        ));
+        )));
     }
     if let Err(problem) = check(message) {
         return Err(structure(&problem));
@@ -140,7 +141,7 @@ fn check(message: &Map<String, Value>) -> Result<(), String> {
         }
     }
     let more = &android["notification"];
-    if more.get("notify_id").is_some_and(|id| !id.as_i64().is_some_and(|id| i32::try_from(id).is_ok())) {
+    if more.get("notify_id").is_some_and(|id| id.as_i64().is_none_or(|id| i32::try_from(id).is_err())) {
         return Err("Illegal payload, notify_id".to_owned());
     }
     if more.get("tag").is_some_and(|tag| !tag.is_string()) {

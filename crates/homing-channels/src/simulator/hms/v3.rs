@@ -49,9 +49,9 @@ pub(super) async fn send(
 
 fn look(huawei: &Huawei, call: &Call) -> Answered {
     let Some(known) = huawei.config.projects.iter().find(|project| project.project == call.name) else {
-        return Err(bare(404, None));
+        return Err(Box::new(bare(404, None)));
     };
-    let refused = |problem: &str| coded(huawei, 401, "80200001", problem);
+    let refused = |problem: &str| Box::new(coded(huawei, 401, "80200001", problem));
     let jwt = verify(bearer(call), Algorithm::Ps256, &known.public_key).map_err(refused)?;
     let now = huawei.stand.now() / 1_000;
     let claims = &jwt.claims;
@@ -68,9 +68,9 @@ fn look(huawei: &Huawei, call: &Call) -> Answered {
         return Err(refused("iat and exp are not reasonable"));
     }
     if exp <= now {
-        return Err(coded(huawei, 401, "80200005", "Jwt token expired"));
+        return Err(Box::new(coded(huawei, 401, "80200005", "Jwt token expired")));
     }
-    let structure = |problem: &str| coded(huawei, 400, "80100003", problem);
+    let structure = |problem: &str| Box::new(coded(huawei, 400, "80100003", problem));
     let body: Value = serde_json::from_slice(&call.body).map_err(|_| structure("Illegal payload, it is not JSON"))?;
     let tokens = tokens(huawei, &body["target"]["token"])?;
     let mut push = body.clone();
@@ -78,12 +78,12 @@ fn look(huawei: &Huawei, call: &Call) -> Answered {
         push.remove("target");
     }
     if push.to_string().len() > BYTES {
-        return Err(coded(
+        return Err(Box::new(coded(
             huawei,
             400,
             "80300008",
             "The size of the message body exceeds the default value set by the system",
-        ));
+        )));
     }
     let kind = call.headers.get("push-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let id = check(kind, &body).map_err(|problem| structure(&problem))?;
@@ -122,7 +122,7 @@ fn check(kind: &str, body: &Value) -> Result<Option<String>, String> {
             if click.get("data").is_some_and(|data| !data.is_object()) {
                 return wrong("clickAction.data");
             }
-            if shown.get("notifyId").is_some_and(|id| !id.as_i64().is_some_and(|id| i32::try_from(id).is_ok())) {
+            if shown.get("notifyId").is_some_and(|id| id.as_i64().is_none_or(|id| i32::try_from(id).is_err())) {
                 return wrong("notifyId");
             }
             Ok(click["data"]["id"].as_str().map(str::to_owned))
