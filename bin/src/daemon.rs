@@ -1,6 +1,12 @@
 //! The body of every worker daemon: load, wire, keep the workers at their shards, drain.
 
-use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc, sync::Mutex, sync::PoisonError};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use clap::Args;
 use futures_util::future::BoxFuture;
@@ -31,6 +37,9 @@ pub struct Common {
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<std::net::SocketAddr>,
 }
+
+/// A queue server that does not answer does not keep a daemon from starting.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// Makes the workers of a daemon.
 pub type Wire = dyn Fn(&Config, &Stores, &Kit) -> anyhow::Result<Vec<Box<dyn Worker>>>;
@@ -63,6 +72,10 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
             Err(error) => return refuse(name, &error.into()),
         };
         let board = Board::start(Arc::clone(&cx.queue), Arc::clone(&cx.clock), cx.stop.clone());
+        if !config.migration.is_empty() {
+            // Until the board was read a migration counts as off: everybody would be told the old way for a moment.
+            tokio::time::timeout(FIRST_LOOK, board.first_look()).await.ok();
+        }
         let kit = Kit { cx, board };
         match wire(&config, &stores, &kit) {
             Ok(workers) if workers.is_empty() && extra.is_none() => {
@@ -70,7 +83,7 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
             }
             Ok(workers) => {
                 for worker in workers {
-                    employ(&mut daemon, &kit.cx, worker);
+                    employ(&mut daemon, &kit, worker);
                 }
                 if let Some(extra) = extra {
                     let work = extra(Arc::new(config), Arc::new(stores), kit);
@@ -84,13 +97,17 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
     })
 }
 
-/// Keeps a worker at its shard as a supervised task of the daemon.
-pub fn employ(daemon: &mut Daemon, cx: &Context, mut worker: Box<dyn Worker>) {
-    let (cx, name) = (cx.clone(), worker.shard().to_string());
+/// Keeps a worker at its shard as a supervised task of the daemon, from the board's first look on: a migration that is
+/// not known of would count as off, a pause as over.
+pub fn employ(daemon: &mut Daemon, kit: &Kit, mut worker: Box<dyn Worker>) {
+    let (cx, board, name) = (kit.cx.clone(), Arc::clone(&kit.board), worker.shard().to_string());
     // Known from the start, so that the daemon is not ready before the shard was taken or is known to be another's.
     daemon.health().part(name.clone());
     daemon.supervise(name, async move {
-        keep(&cx, &mut *worker).await;
+        tokio::select! {
+            () = board.first_look() => keep(&cx, &mut *worker).await,
+            () = cx.stop.cancelled() => {}
+        }
         Ok::<(), std::convert::Infallible>(())
     });
 }
@@ -108,7 +125,7 @@ pub fn context(config: &Config, daemon: &Daemon) -> anyhow::Result<Context> {
         status: Arc::new(Parts { health: daemon.health().clone(), parts: Mutex::default() }),
         stop: daemon.shutdown(),
         // Shorter than the daemon's own, so that the last commit still happens.
-        grace: GRACE.saturating_sub(std::time::Duration::from_secs(5)),
+        grace: GRACE.saturating_sub(Duration::from_secs(5)),
         renew: config.redis.lease / 5,
         brake: Arc::new(Brake::new(config.redis.brake)),
         cellar: Cellar { folder: config.redis.dead_folder.clone(), bound: config.redis.dead },

@@ -78,7 +78,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let channels = wiring::channels(&config, &scope, &cx.clock)?;
     workers.extend(wiring::senders(&config, &stores, &scope, &channels, &kit)?);
     for worker in workers {
-        daemon::employ(&mut daemon, &cx, worker);
+        daemon::employ(&mut daemon, &kit, worker);
     }
 
     let open = homing_intake::Settings {

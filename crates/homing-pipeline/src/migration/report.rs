@@ -35,9 +35,8 @@ impl Side {
             "delivered" => &mut self.delivered,
             "bad_token" | "token_invalid" | "no_device" => &mut self.bad_token,
             "rerouted" | "config" => &mut self.config,
-            "expired" | "cancelled" | "unknown" | "corrected" | "retry" | "rate_limited" | "ambiguous" => {
-                &mut self.untried
-            }
+            "expired" | "cancelled" | "unknown" | "corrected" | "retry" | "rate_limited" | "ambiguous" | "paused"
+            | "untried" => &mut self.untried,
             _ => &mut self.failed,
         };
         *class += n;
@@ -198,6 +197,8 @@ mod tests {
         let bad = [("shadow.config", 500), ("old.delivered", 500)];
         let shadow = State::shadow(100.0);
         check(&shadow, &bad, "do not advance: 500 of 500 rehearsals met credentials that are refused");
+        let most = [("shadow.config", 20), ("shadow.paused", 480), ("shadow.untried", 9), ("old.delivered", 500)];
+        check(&shadow, &most, "do not advance: 20 of 20 rehearsals met credentials that are refused");
         let before = Report::new("m", &shadow, &[counts(&bad)]).totals;
         let repaired = State { since: before, ..shadow };
         let later = [("shadow.config", 500), ("shadow.delivered", 200), ("old.delivered", 700)];
