@@ -28,6 +28,12 @@ pub enum Error {
     /// It would serve nobody.
     #[error("connections must be at least 1")]
     NoConnection,
+    /// The registry's changes could not be told.
+    #[error("registry: its changes cannot be told: {what}")]
+    Registry {
+        /// What is wrong.
+        what: String,
+    },
     /// `/api/push` would refuse everything.
     #[error("gorush_type: {0}")]
     GorushType(homing_core::event::Invalid),

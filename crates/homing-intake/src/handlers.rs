@@ -20,7 +20,7 @@ use crate::{
     body::{Posted, format_of, split},
     gorush, guard, ids,
     intake::{Accepted, Intake, Offer},
-    keys::Caller,
+    keys::{Caller, Capability},
     refusal::{AWAY, Fault, Refusal},
     settings::MAX_BODY,
 };
@@ -114,12 +114,18 @@ pub(crate) async fn ready(State(intake): State<Arc<Intake>>) -> Response {
     }
 }
 
-/// Who calls, if this caller is served at all.
+/// Who calls, if this caller is served at all, and here.
 fn admit(intake: &Intake, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
+    admit_to(intake, headers, Capability::Events)
+}
+
+pub(crate) fn admit_to(intake: &Intake, headers: &HeaderMap, to: Capability) -> Result<Arc<Caller>, Refusal> {
     if intake.settings.is_open() {
         guard::local_only(headers)?;
     }
-    intake.keys.caller(headers)
+    let caller = intake.keys.caller(headers)?;
+    caller.require(to)?;
+    Ok(caller)
 }
 
 fn id_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
@@ -156,7 +162,7 @@ impl Post {
         let query = Query::<Wanted>::try_from_uri(&head.uri).map_err(|e| Refusal::bad("query", e.body_text()))?;
         let lane = query.0.lane.filter(|lane| !lane.is_empty());
         let key = idempotency_key(&head.headers)?;
-        let (body, share) = read_body(intake, &head.headers, body).await?;
+        let (body, share) = read_body(intake, &head.headers, body, MAX_BODY).await?;
         let key = key.map(|key| {
             let lane = lane.as_deref().unwrap_or_default();
             let request = ids::half(&[head.uri.path().as_bytes(), lane.as_bytes(), &body]);
@@ -185,16 +191,21 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 }
 
 /// The body, within its bounds of length and time.
-async fn read_body(intake: &Intake, headers: &HeaderMap, body: Body) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
+pub(crate) async fn read_body(
+    intake: &Intake,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
     if encoding.is_some_and(|e| !e.eq_ignore_ascii_case(b"identity")) {
         let message = "bodies are read as they are, without an encoding";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Encoding", message));
     }
-    let too_large = || Refusal::too_large(format!("is longer than {MAX_BODY} bytes"));
+    let too_large = || Refusal::too_large(format!("is longer than {limit} bytes"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let most = announced.unwrap_or(MAX_BODY);
-    if most > MAX_BODY {
+    let most = announced.unwrap_or(limit);
+    if most > limit {
         return Err(too_large());
     }
     let share = u32::try_from(most / 1_024 + 1).unwrap_or(u32::MAX);
@@ -208,7 +219,7 @@ async fn read_body(intake: &Intake, headers: &HeaderMap, body: Body) -> Result<(
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| Refusal::bad("body", Cow::from(error.to_string())))?;
-            if whole.len() + chunk.len() > MAX_BODY {
+            if whole.len() + chunk.len() > limit {
                 return Err(too_large());
             }
             whole.extend_from_slice(&chunk);

@@ -10,7 +10,7 @@ use homing_core::{
     clock::{Clock, Millis},
     event::{Invalid, Kind},
     ledger::Role,
-    queue::{Error as QueueError, NewItem, Queue, QueueName},
+    queue::{Error as QueueError, NewItem, Queue, QueueName, Receipt},
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -26,10 +26,12 @@ use crate::{
     gather::{Denied, Gather},
     idempotency::{Claim, Remembered},
     ids,
-    keys::{Caller, Keys},
+    keys::{Caller, Capability, Keys},
     lane::Lane,
     meter,
+    receipts::{self, Receipts},
     refusal::{AWAY, BRAKED, FULL, Fault, Refusal},
+    registry::Desk,
     settings::{MAX_BODY, Settings},
 };
 
@@ -69,6 +71,8 @@ pub struct Intake {
     brake: Brake,
     remembered: Remembered,
     readers: Semaphore,
+    pub(crate) registry: Option<Desk>,
+    pub(crate) receipts: Receipts,
 }
 
 /// Events that somebody offers.
@@ -131,9 +135,33 @@ impl Intake {
             settings,
             queue,
             catalogue,
-            seats,
+            seats: receipts::seated(seats),
             clock,
+            registry: None,
+            receipts: Receipts::default(),
         })
+    }
+
+    /// With a device registry: `/v1/users/...` is served.
+    #[must_use]
+    pub fn with_registry(self, desk: Desk) -> Self {
+        Self { registry: Some(desk), ..self }
+    }
+
+    /// With other receipts than those of callers with a key.
+    #[must_use]
+    pub fn with_receipts(self, receipts: Receipts) -> Self {
+        Self { receipts, ..self }
+    }
+
+    /// The key of this name is good for these alone; by default a key is good for everything, and one that is bound to
+    /// lanes for their events.
+    ///
+    /// # Errors
+    /// There is no such key.
+    pub fn with_access(mut self, key: &str, access: &[Capability]) -> Result<Self> {
+        self.keys.restrict(key, access)?;
+        Ok(self)
     }
 
     /// Now.
@@ -327,6 +355,37 @@ impl Intake {
     pub(crate) async fn ledger(&self, caller: &Caller) -> Result<books::Ledger, Refusal> {
         let _reader = self.reader().await?;
         books::ledger(&*self.queue, &self.shards(caller)).await.map_err(|error| away(&error))
+    }
+
+    /// Counts receipts; answers which are new.
+    pub(crate) async fn tally(&self, all: &[Receipt]) -> Result<Vec<bool>, Refusal> {
+        if self.brake.is_closed().await {
+            return Err(Refusal::unavailable("the queue server is short of memory").again(BRAKED));
+        }
+        let shard = receipts::shard();
+        let call = timeout(self.settings.timeout, self.queue.tally(&shard, all, self.clock.now()));
+        match call.await {
+            Ok(news) => news.map_err(|error| away(&error)),
+            Err(_) => Err(Refusal::unavailable(format!("no answer within {:?}", self.settings.timeout))),
+        }
+    }
+
+    /// Would such an event be accepted at this lane? Says why not.
+    pub(crate) fn accepts(&self, lane: &str, event: Value) -> Result<(), String> {
+        let now = self.clock.now();
+        match check(&self.catalogue, &self.lanes, Some(lane), event, || ids::mint(now), now) {
+            Ok(checked) if checked.lane.name != lane => {
+                Err(format!("this type belongs to the lane {}, not to {lane}", checked.lane.name))
+            }
+            Ok(_) => Ok(()),
+            Err(Wrong::Invalid(invalid) | Wrong::TooLarge(invalid)) => Err(invalid.to_string()),
+        }
+    }
+
+    /// Is there this type?
+    pub(crate) fn is_type(&self, name: &str) -> bool {
+        let kind = name.parse().map_or_else(|_| Kind::Name(name.to_owned()), Kind::Code);
+        self.catalogue.find(&kind).is_ok()
     }
 
     /// Asks the queue server whether it is there.

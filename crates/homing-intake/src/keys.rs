@@ -16,6 +16,18 @@ use crate::{
 /// The shortest key in bytes.
 const SHORTEST: usize = 16;
 
+/// What a key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capability {
+    /// Events, their traces, the ledger.
+    Events,
+    /// Users' devices, preferences and topics.
+    Registry,
+    /// Receipts without a proof.
+    Receipts,
+}
+
 /// One who may call.
 #[derive(Debug)]
 pub struct Caller {
@@ -23,6 +35,8 @@ pub struct Caller {
     pub(crate) name: String,
     /// Only these lanes; all, if it is empty.
     lanes: Vec<String>,
+    /// Only this. If it is empty: everything, or events alone where it is bound to lanes.
+    access: Vec<Capability>,
     /// `None` = as fast as it can.
     bucket: Option<Mutex<Bucket>>,
 }
@@ -47,12 +61,31 @@ pub(crate) struct Keys {
 impl Caller {
     /// A caller within this process: every lane, as fast as it can.
     pub fn local(name: impl Into<String>) -> Self {
-        Self { name: name.into(), lanes: Vec::new(), bucket: None }
+        Self { name: name.into(), lanes: Vec::new(), access: Vec::new(), bucket: None }
     }
 
     fn new(name: &str, lanes: &[String], rate: u32) -> Self {
         let bucket = |rate: u32| Mutex::new(Bucket { rate: rate.into(), tokens: rate.into(), at: Instant::now() });
-        Self { name: name.to_owned(), lanes: lanes.to_vec(), bucket: (rate > 0).then(|| bucket(rate)) }
+        let bucket = (rate > 0).then(|| bucket(rate));
+        Self { name: name.to_owned(), lanes: lanes.to_vec(), access: Vec::new(), bucket }
+    }
+
+    /// Refuses what its key is not good for.
+    pub(crate) fn require(&self, capability: Capability) -> Result<(), Refusal> {
+        let granted = match self.access.as_slice() {
+            [] => self.lanes.is_empty() || capability == Capability::Events,
+            access => access.contains(&capability),
+        };
+        if granted {
+            return Ok(());
+        }
+        let what = match capability {
+            Capability::Events => "events",
+            Capability::Registry => "the registry",
+            Capability::Receipts => "receipts without a proof",
+        };
+        let message = format!("{} has no key for {what}", self.name);
+        Err(Refusal::new(StatusCode::FORBIDDEN, "Authorization", message))
     }
 
     /// May it use this lane?
@@ -108,6 +141,20 @@ impl Keys {
         }
         let open = open.then(|| Arc::new(Caller::new("loopback", &[], settings.rate)));
         Ok(Self { known, open })
+    }
+
+    /// The key of this name is good for these alone. Before anybody calls.
+    pub(crate) fn restrict(&mut self, name: &str, access: &[Capability]) -> Result<()> {
+        let wrong = |what: &str| Error::Key { name: name.to_owned(), what: what.to_owned() };
+        let known = self.known.iter_mut().find(|(_, caller)| caller.name == name);
+        let (_, caller) = known.ok_or_else(|| wrong("is no key"))?;
+        Arc::get_mut(caller).ok_or_else(|| wrong("is in use"))?.access = access.to_vec();
+        Ok(())
+    }
+
+    /// Does a request show a key, be it known or not?
+    pub(crate) fn is_shown(headers: &HeaderMap) -> bool {
+        headers.contains_key(header::AUTHORIZATION) || headers.contains_key("x-api-key")
     }
 
     /// Who shows these headers? `Authorization: Bearer KEY`, or `X-API-Key: KEY`.

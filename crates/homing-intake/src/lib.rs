@@ -10,6 +10,8 @@
 //! | `GET /v1/events/{id}` | its trace |
 //! | `GET /v1/ledger` | the balance of every lane |
 //! | `POST /api/push` | the body of gorush |
+//! | `/v1/users/{id}/...` | devices, preferences and topics: [`registry`] |
+//! | `POST /v1/receipts` | what devices say of messages: [`receipts`] |
 //! | `GET /healthz`, `/readyz` | lives; the queue answers |
 //!
 //! ```text
@@ -37,14 +39,16 @@ mod keys;
 mod lane;
 mod meter;
 mod msgpack;
+pub mod receipts;
 mod refusal;
+pub mod registry;
 mod router;
 mod serve;
 mod settings;
 
 pub use error::{Error, Result};
 pub use intake::{Accepted, Intake, Parts};
-pub use keys::Caller;
+pub use keys::{Caller, Capability};
 pub use lane::Lane;
 pub use refusal::{Fault, Refusal};
 pub use router::{router, routes};

@@ -13,3 +13,17 @@ pub(crate) fn events(lane: &str, result: &'static str, count: usize) {
         counter!("homing_intake_events_total", "lane" => lane.to_owned(), "result" => result).increment(count as u64);
     }
 }
+
+/// What became of receipts: `accepted`, `repeated`, `refused`.
+pub(crate) fn receipts(result: &'static str, count: usize) {
+    if count > 0 {
+        counter!("homing_intake_receipts_total", "result" => result).increment(count as u64);
+    }
+}
+
+/// What a sweep of the registry did: `expired`, `removed`, `dropped`; and changes that were `told`.
+pub(crate) fn registry(result: &'static str, count: u64) {
+    if count > 0 {
+        counter!("homing_registry_changes_total", "result" => result).increment(count);
+    }
+}

@@ -14,8 +14,9 @@ use axum::{
 use crate::{
     handlers::{delete_event, get_event, get_ledger, post_events, post_push, ready},
     intake::Intake,
-    meter,
+    meter, receipts,
     refusal::Refusal,
+    registry,
 };
 
 /// The routes of the intake and JSON answers for all others: a whole server.
@@ -40,6 +41,8 @@ fn bare(intake: Arc<Intake>) -> Router {
         .route("/v1/events/{id}", get(get_event).delete(delete_event))
         .route("/v1/ledger", get(get_ledger))
         .route("/api/push", post(post_push))
+        .merge(registry::routes())
+        .merge(receipts::routes())
         .with_state(intake)
 }
 

@@ -1,9 +1,14 @@
 //! The server: bounded in connections, heads and time, which `axum::serve` leaves open.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -16,7 +21,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use crate::settings::Settings;
+use crate::{receipts::Peer, settings::Settings};
 
 /// The largest head of a request in bytes.
 const HEAD: usize = 16 << 10;
@@ -54,7 +59,7 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = accept => accepted,
         };
-        let (stream, _) = match accepted {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "Cannot take a connection.");
@@ -64,7 +69,7 @@ pub async fn serve(
         };
         let (http, router, stopping) = (http.clone(), router.clone(), stopping.clone());
         tasks.spawn(async move {
-            connection(&http, stream, router, &stopping).await;
+            connection(&http, stream, peer.ip(), router, &stopping).await;
             drop(seat);
         });
     }
@@ -75,11 +80,21 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(http: &http1::Builder, stream: TcpStream, router: Router, stopping: &CancellationToken) {
+async fn connection(
+    http: &http1::Builder,
+    stream: TcpStream,
+    peer: IpAddr,
+    router: Router,
+    stopping: &CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "A connection keeps its delay.");
     }
-    let service = TowerToHyperService::new(router);
+    let inner = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        inner.call(request)
+    });
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => Some(ended),

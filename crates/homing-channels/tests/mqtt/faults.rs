@@ -123,3 +123,14 @@ async fn a_call_that_is_given_up_leaves_its_place_when_the_broker_answers() {
     let answers = timeout(HANG, send(&mqtt, 50, &one())).await.unwrap();
     assert_eq!(answers[0].outcome.name(), "delivered", "{answers:?}");
 }
+
+#[tokio::test]
+async fn the_presets_broker_is_complete() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/agent.toml");
+    let preset: toml::Table = std::fs::read_to_string(file).unwrap().parse().unwrap();
+    let section = preset["channel"]["mqtt"].as_table().unwrap();
+    let link = homing_channels::mqtt::link(section, None).unwrap();
+    assert_eq!((link.address.as_str(), link.prefix.as_str()), ("127.0.0.1:1883", "im"));
+    let missing = homing_channels::mqtt::link(section, Some("im")).err().unwrap().to_string();
+    assert_eq!(missing, "channel.mqtt.account.im: is not configured");
+}

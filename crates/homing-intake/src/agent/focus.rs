@@ -1,8 +1,11 @@
 //! Who looks at the app. Clients publish `{user_id, focus}` to `PREFIX/app/status`; who has the app open gets silent
 //! messages by MQTT and not by push, so the state stands where the lookup of devices reads it: in the user's hash.
 //!
+//! With `ttl` the time of the last word is kept in a sorted set beside it, and a focus that is not repeated ends: a crashed
+//! app never says that it is left.
+//!
 //! The last word about a user counts. While the store is away it is kept (for [`MOST`] users), and written when the store is
-//! back. What is published while we are not connected is not heard: an app repeats its state, or `ttl` ends it.
+//! back. What is published while we are not connected is not heard.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -11,11 +14,12 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use homing_core::clock::Millis;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS, SubscribeReasonCode};
 use serde::Deserialize;
 use tokio::{
     sync::Notify,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -30,6 +34,8 @@ const PACKET: usize = 16 << 10;
 const FIRST: Duration = Duration::from_millis(100);
 /// Longest pause.
 const LONGEST: Duration = Duration::from_secs(5);
+/// So often it is looked for what has ended by itself.
+const LOOK: Duration = Duration::from_secs(1);
 /// Time to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -41,6 +47,14 @@ pub trait Focus: Send + Sync {
     /// # Errors
     /// In words. It is tried again.
     fn set<'a>(&'a self, user: &'a str, on: bool) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Users whose focus has ended by itself; they are then set so. Asked every second.
+    ///
+    /// # Errors
+    /// In words. It is tried again.
+    fn overdue(&self) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }
 
 /// `[agent.focus]`.
@@ -60,11 +74,10 @@ pub struct Options {
     /// Its field: `1`, or absent.
     #[serde(default = "field")]
     pub field: String,
-    /// With it the state is a key of its own (`ttl_key`), which ends by itself: a crashed app never says that it is left.
-    /// Whole seconds; 0 = off.
+    /// A focus that is not repeated for so long ends; 0 = it lasts until the app says otherwise.
     #[serde(default, deserialize_with = "span")]
     pub ttl: Duration,
-    /// See `ttl`.
+    /// With `ttl`: the sorted set of users by the end of their focus.
     #[serde(default = "ttl_key")]
     pub ttl_key: String,
 }
@@ -82,22 +95,32 @@ fn field() -> String {
 }
 
 fn ttl_key() -> String {
-    "AppFocus:{user_id}".to_owned()
+    "homing:app_focus".to_owned()
 }
 
 impl Options {
-    /// The Redis command that notes the state of a user.
-    pub fn command(&self, user: &str, on: bool) -> Vec<String> {
-        let own = |text: &str| text.replace("{user_id}", user);
-        let seconds = self.ttl.as_secs();
-        match (seconds, on) {
-            (0, true) => vec!["HSET".to_owned(), own(&self.key), self.field.clone(), "1".to_owned()],
-            (0, false) => vec!["HDEL".to_owned(), own(&self.key), self.field.clone()],
-            (_, true) => {
-                vec!["SET".to_owned(), own(&self.ttl_key), "1".to_owned(), "EX".to_owned(), seconds.to_string()]
-            }
-            (_, false) => vec!["DEL".to_owned(), own(&self.ttl_key)],
+    /// The Redis commands that note the state of a user, in one transaction.
+    pub fn commands(&self, user: &str, on: bool, now: Millis) -> Vec<Vec<String>> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+        let key = self.key.replace("{user_id}", user);
+        let mut all = match on {
+            true => vec![words(&["HSET", &key, &self.field, "1"])],
+            false => vec![words(&["HDEL", &key, &self.field])],
+        };
+        if !self.ttl.is_zero() {
+            let end = now.saturating_add(i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX));
+            all.push(match on {
+                true => words(&["ZADD", &self.ttl_key, &end.to_string(), user]),
+                false => words(&["ZREM", &self.ttl_key, user]),
+            });
         }
+        all
+    }
+
+    /// The Redis command that lists users whose focus has ended, a thousand at most; `None` without `ttl`.
+    pub fn overdue(&self, now: Millis) -> Option<Vec<String>> {
+        let words = ["ZRANGEBYSCORE", &self.ttl_key, "-inf", &now.to_string(), "LIMIT", "0", "1000"];
+        (!self.ttl.is_zero()).then(|| words.iter().map(|word| (*word).to_owned()).collect())
     }
 }
 
@@ -198,47 +221,67 @@ fn truthy(value: &serde_json::Value) -> bool {
 }
 
 async fn write(heard: &Heard, port: &dyn Focus, stop: &CancellationToken) {
-    let mut pause = FIRST;
-    loop {
-        tokio::select! {
+    let (mut pause, mut look) = (FIRST, Instant::now() + LOOK);
+    while !stop.is_cancelled() {
+        let news = tokio::select! {
             () = stop.cancelled() => return,
-            () = heard.news.notified() => {}
-        }
-        let mut todo: Vec<(String, bool)> = heard.users().drain().collect();
-        while let Some((user, on)) = todo.pop() {
-            let set = tokio::select! {
-                set = port.set(&user, on) => set,
-                () = stop.cancelled() => return,
-            };
-            match set {
-                Ok(()) => {
-                    meter::focus("set");
-                    pause = FIRST;
-                }
-                Err(why) => {
-                    if let Some(hidden) = heard.seldom.may() {
-                        warn!(user, why, hidden, "The focus of an app could not be noted; it is tried again.");
-                    }
-                    todo.push((user, on));
-                    for (user, on) in todo.drain(..) {
-                        heard.back(user, on);
-                    }
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = sleep(pause) => {}
-                    }
-                    pause = (pause * 2).min(LONGEST);
-                    heard.news.notify_one();
+            () = heard.news.notified() => true,
+            () = sleep_until(look) => false,
+        };
+        let work = async {
+            if !news {
+                let overdue = port.overdue().await?;
+                let mut users = heard.users();
+                for user in overdue {
+                    users.entry(user).or_insert(false);
                 }
             }
+            flush(heard, port).await
+        };
+        let worked = tokio::select! {
+            worked = work => worked,
+            () = stop.cancelled() => return,
+        };
+        match worked {
+            Ok(()) => pause = FIRST,
+            Err(why) => {
+                if let Some(hidden) = heard.seldom.may() {
+                    warn!(why, hidden, "The focus of apps could not be noted; it is tried again.");
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep(pause) => {}
+                }
+                pause = (pause * 2).min(LONGEST);
+                heard.news.notify_one();
+            }
+        }
+        if !news {
+            look = Instant::now() + LOOK;
         }
     }
+}
+
+/// Writes what was heard; what could not be written waits again.
+async fn flush(heard: &Heard, port: &dyn Focus) -> Result<(), String> {
+    let mut todo: Vec<(String, bool)> = heard.users().drain().collect();
+    while let Some((user, on)) = todo.pop() {
+        if let Err(why) = port.set(&user, on).await {
+            todo.push((user, on));
+            for (user, on) in todo {
+                heard.back(user, on);
+            }
+            return Err(why);
+        }
+        meter::focus("set");
+    }
+    Ok(())
 }
 
 async fn hear(source: &Source, heard: &Heard, stop: &CancellationToken) {
     let mut pause = FIRST;
     loop {
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let Some(why) = connection(source, heard, stop).await else { return };
         if began.elapsed() >= LONGEST {
             pause = FIRST;
@@ -331,13 +374,16 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_a_field_or_a_key_that_ends() {
+    fn the_state_is_a_field_and_its_end_a_score() {
         let options: Options = serde_json::from_str(r#"{"store": "main"}"#).unwrap();
-        assert_eq!(options.command("42", true), ["HSET", "User:42", "app_focus", "1"]);
-        assert_eq!(options.command("42", false), ["HDEL", "User:42", "app_focus"]);
+        assert_eq!(options.commands("42", true, 5), [["HSET", "User:42", "app_focus", "1"]]);
+        assert_eq!(options.commands("42", false, 5), [["HDEL", "User:42", "app_focus"]]);
+        assert_eq!(options.overdue(5), None);
         let options = Options { ttl: Duration::from_secs(300), ..options };
-        assert_eq!(options.command("42", true), ["SET", "AppFocus:42", "1", "EX", "300"]);
-        assert_eq!(options.command("42", false), ["DEL", "AppFocus:42"]);
+        assert_eq!(options.commands("42", true, 5)[1], ["ZADD", "homing:app_focus", "300005", "42"]);
+        assert_eq!(options.commands("42", false, 5)[1], ["ZREM", "homing:app_focus", "42"]);
+        let overdue = options.overdue(5).unwrap();
+        assert_eq!(overdue, ["ZRANGEBYSCORE", "homing:app_focus", "-inf", "5", "LIMIT", "0", "1000"]);
     }
 
     #[test]

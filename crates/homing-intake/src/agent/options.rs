@@ -53,7 +53,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7711)),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7702)),
             public: false,
             lane: "agent".to_owned(),
             idle: Duration::from_secs(900),

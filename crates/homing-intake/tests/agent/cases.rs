@@ -152,3 +152,25 @@ async fn a_stop_answers_what_was_read_and_closes() {
     rig.end().await;
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn the_preset_fits_its_types_and_the_clients_jobs() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |file: &str| std::fs::read_to_string(root.join("config").join(file)).unwrap();
+    let preset: toml::Table = read("agent.toml").parse().unwrap();
+    let options: homing_intake::agent::Options = preset["agent"].clone().try_into().unwrap();
+    let own = homing_intake::agent::Options::default();
+    assert_eq!((options.listen, options.idle, &options.author), (own.listen, own.idle, &own.author));
+    let focus = options.focus.as_ref().unwrap().commands("1", true, 0);
+    assert_eq!(focus, [["HSET", "User:1", "app_focus", "1"]]);
+    let rig = Plan { options, types: read("agent_types.toml"), ..Plan::default() }.start().await;
+    let kinds = ["--push", "talk:1", "--push", "system:1", "--push", "system:6"];
+    let told = rig.client(&[&["send", "--count", "30", "--mode", "pipelined"], &kinds[..]].concat()).await;
+    assert_eq!(told["acked"], 30);
+    let mut count = std::collections::BTreeMap::new();
+    for item in rig.all().await {
+        *count.entry(item["type"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    let expected = [("AGENT_NOTICE", 10), ("AGENT_SILENT", 10), ("AGENT_TALK", 10)];
+    assert_eq!(count, expected.map(|(kind, count)| (kind.to_owned(), count)).into());
+}

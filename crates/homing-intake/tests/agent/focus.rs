@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use homing_core::clock::{Clock as _, SystemClock};
 use homing_intake::agent::focus::{Focus, Options, Source, listen};
 use redis::aio::MultiplexedConnection;
 use rumqttc::MqttOptions;
@@ -33,12 +34,26 @@ impl Focus for Written {
             if fails.is_ok() {
                 return Err("away".to_owned());
             }
-            let parts = self.options.command(user, on);
-            let mut cmd = redis::cmd(&parts[0]);
-            cmd.arg(&parts[1..]);
-            let done: redis::RedisResult<redis::Value> = cmd.query_async(&mut self.redis.clone()).await;
-            done.map(drop).map_err(|error| error.to_string())
+            self.run(self.options.commands(user, on, SystemClock::default().now())).await.map(|_: redis::Value| ())
         })
+    }
+
+    fn overdue(&self) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(async move {
+            let Some(parts) = self.options.overdue(SystemClock::default().now()) else { return Ok(Vec::new()) };
+            self.run(vec![parts]).await.map(|all: Vec<Vec<String>>| all.into_iter().flatten().collect())
+        })
+    }
+}
+
+impl Written {
+    async fn run<T: redis::FromRedisValue>(&self, commands: Vec<Vec<String>>) -> Result<T, String> {
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        for parts in commands {
+            pipe.cmd(&parts[0]).arg(&parts[1..]);
+        }
+        pipe.query_async(&mut self.redis.clone()).await.map_err(|error| error.to_string())
     }
 }
 
@@ -61,8 +76,10 @@ async fn who_looks_at_the_app_stands_in_his_hash() {
     let (url, prefix) = (var("HOMING_TEST_MQTT_URL"), fresh());
     let client = redis::Client::open(var("HOMING_TEST_REDIS_URL")).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-    let options: Options =
-        serde_json::from_str(&format!(r#"{{"store": "main", "key": "test_{prefix}:{{user_id}}"}}"#)).unwrap();
+    let options: Options = serde_json::from_str(&format!(
+        r#"{{"store": "main", "key": "test_{prefix}:{{user_id}}", "ttl": "5s", "ttl_key": "test_{prefix}"}}"#
+    ))
+    .unwrap();
     let (host, port) = url.strip_prefix("mqtt://").unwrap().split_once(':').unwrap();
     let topic = format!("{prefix}/{}", options.topic);
     let source = Source {
@@ -80,7 +97,7 @@ async fn who_looks_at_the_app_stands_in_his_hash() {
     lines.extend((0..50).step_by(2).map(|user| state(user, "false")));
     lines.push(state(1_000, "true"));
     let on = async |redis: &mut MultiplexedConnection, user: usize| -> bool {
-        let key = options.command(&user.to_string(), true)[1].clone();
+        let key = options.commands(&user.to_string(), true, 0)[0][1].clone();
         redis::cmd("HEXISTS").arg(key).arg("app_focus").query_async(redis).await.unwrap()
     };
     // Until the subscription stands, nothing is heard; so it is said until it is.
@@ -104,6 +121,19 @@ async fn who_looks_at_the_app_stands_in_his_hash() {
     for user in 0..50 {
         assert_eq!(on(&mut redis, user).await, user % 2 == 1, "user {user}");
     }
+    // Nobody says it again, so it ends.
+    let mut left = 25;
+    for _ in 0..1_200 {
+        left = 0;
+        for user in 0..50 {
+            left += usize::from(on(&mut redis, user).await);
+        }
+        if left == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(left, 0, "the focus of apps that fell silent");
     stop.cancel();
     listening.await.unwrap();
 }

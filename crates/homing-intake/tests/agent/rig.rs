@@ -29,6 +29,7 @@ pub fn var(name: &str) -> String {
 pub struct Plan {
     pub url: String,
     pub options: Options,
+    pub types: String,
     pub high_water: u64,
 }
 
@@ -36,7 +37,7 @@ impl Default for Plan {
     fn default() -> Self {
         let talk = TypeRule { push_type: Some(Text::Text("talk".into())), r#type: None, event: "AGENT_TALK".into() };
         let options = Options { types: vec![talk], ..Options::default() };
-        Self { url: var("HOMING_TEST_REDIS_URL"), options, high_water: 0 }
+        Self { url: var("HOMING_TEST_REDIS_URL"), options, types: TYPES.to_owned(), high_water: 0 }
     }
 }
 
@@ -63,7 +64,7 @@ impl Plan {
         let queue: Arc<dyn Queue> = Arc::new(RedisQueue::new(&self.url, RedisOptions::default()).unwrap());
         let parts = Parts {
             queue,
-            catalogue: Arc::new(Catalogue::parse("types.toml", TYPES).unwrap()),
+            catalogue: Arc::new(Catalogue::parse("types.toml", &self.types).unwrap()),
             lanes: vec![lane],
             seats: Vec::new(),
             clock: Arc::new(SystemClock::default()),
