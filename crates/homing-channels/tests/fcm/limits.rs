@@ -53,7 +53,7 @@ async fn calls_under_way_are_told_from_calls_that_are_early() {
 async fn a_device_that_gets_too_much_holds_up_nobody_else() {
     let scene = Scene::new().await;
     let channel = scene.channel();
-    scene.script(json!({"throttled_prefix": "slow", "retry_after": 5}));
+    scene.script(json!({"throttled_prefix": "slow", "retry_after": 5, "own": {"grace_ms": 4_000}}));
     let answers = send_to(&channel, &notification(json!({})), &["slow-1", "token-1"]).await;
     assert_eq!(sent(&answers), 1);
     assert_eq!(answers[0].outcome.name(), "rate_limited");

@@ -17,7 +17,7 @@ pub(crate) fn rsa(number: usize) -> String {
     while made.len() <= number {
         let openssl = std::env::var_os("HOMING_TEST_OPENSSL").unwrap_or_else(|| "openssl".into());
         let output = Command::new(openssl)
-            .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+            .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
             .output()
             .expect("openssl makes the keys of these tests: scripts/services install");
         let text = String::from_utf8(output.stdout).unwrap();
