@@ -1,10 +1,14 @@
 //! Certificate mode: the connection says who we are.
 
+use std::sync::Arc;
+
 use homing_channels::simulator::apns::{Account, Config, Who};
 use homing_core::{
     channel::{Channel, Health, Outcome},
+    clock::SystemClock,
     notification::Environment,
 };
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::json;
 
 use super::bench::*;
@@ -58,4 +62,37 @@ async fn a_registered_certificate_pushes_and_others_are_refused() {
     let seen = good.examine().await;
     assert_eq!(seen[0].health, Health::Doubtful);
     assert!(seen[0].detail.contains("expires in 10 days"), "{}", seen[0].detail);
+}
+
+/// A server that refuses the certificate itself says so by a TLS alert, under TLS 1.3 after the handshake.
+#[tokio::test]
+async fn a_certificate_that_tls_refuses_is_a_matter_of_configuration() {
+    setup();
+    let (folder, ours, theirs) = (tempfile::TempDir::new().unwrap(), certificate("com.higo"), certificate("localhost"));
+    let chain = vec![CertificateDer::from_pem_slice(theirs.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(theirs.as_bytes()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(chain[0].clone()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+    let server = rustls::ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key);
+    let mut server = server.unwrap();
+    server.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            assert!(acceptor.accept(stream).await.is_err());
+        }
+    });
+    std::fs::write(folder.path().join("ca.pem"), &theirs).unwrap();
+    let channel = channel(
+        &table(json!({ "endpoint": { "base_url": base_url, "ca_file": folder.path().join("ca.pem") },
+            "account": { "higo": { "app": "higo", "topic": "com.higo", "certificate": ours } } })),
+        Arc::new(SystemClock::default()),
+    );
+    let answer = send(&channel, &token("aa", 1)).await;
+    assert_eq!(answer.outcome, Outcome::Config, "{}", answer.detail);
+    assert!(answer.detail.contains("fatal alert"), "{}", answer.detail);
+    assert_eq!(channel.examine().await[0].health, Health::Refused);
 }

@@ -111,7 +111,7 @@ async fn goaway_with_many_streams_loses_and_repeats_nothing() {
 async fn a_connection_killed_in_mid_flight_leaves_its_requests_ambiguous() {
     let bench = bench().await;
     let channel = bench.channel();
-    bench.simulator.script(json!({ "latency_ms": 5, "jitter_ms": 20, "own": { "kill_every": 700 } }));
+    bench.simulator.script(json!({ "latency_ms": 5, "jitter_ms": 20, "own": { "kill_every": 500 } }));
     let tokens = tokens(3_000);
     let answers = send_all(&channel, &tokens, 3_000).await;
     let (delivered, unsent, ambiguous) = tally(&bench, &tokens, &answers);
@@ -171,15 +171,15 @@ async fn cut_and_late_answers_are_ambiguous() {
 #[tokio::test]
 async fn who_waits_for_a_turn_is_not_late_and_surely_not_sent() {
     let bench = bench().await;
-    let channel = bench.channel_of(&bench.section_with("request_timeout_ms", 1_000));
+    let channel = bench.channel_of(&bench.section_with("request_timeout_ms", 1_500));
     // One after another: the last of ten waits longer than one request may take.
-    bench.simulator.script(json!({ "latency_ms": 250, "own": { "max_streams": 1 } }));
+    bench.simulator.script(json!({ "latency_ms": 200, "own": { "max_streams": 1 } }));
     let ten = tokens(10);
     let answers = send_all(&channel, &ten, 10).await;
     assert_eq!(tally(&bench, &ten, &answers), (10, 0, 0));
-    let forty: Vec<String> = (100..140).map(|number| token("ab", number)).collect();
-    let answers = send_all(&channel, &forty, 40).await;
-    let (delivered, unsent, ambiguous) = tally(&bench, &forty, &answers);
+    let thirty: Vec<String> = (100..130).map(|number| token("ab", number)).collect();
+    let answers = send_all(&channel, &thirty, 30).await;
+    let (delivered, unsent, ambiguous) = tally(&bench, &thirty, &answers);
     assert!(delivered > 1 && unsent > 1 && ambiguous == 0, "{delivered} {unsent} {ambiguous}");
     let late = answers.iter().find(|answer| answer.outcome == RETRY).unwrap();
     assert!(late.detail.starts_with("not sent: no turn"), "{}", late.detail);

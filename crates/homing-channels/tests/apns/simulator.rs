@@ -27,7 +27,7 @@ fn proof(bench: &Bench) -> String {
 
 fn client(bench: &Bench) -> reqwest::Client {
     let ca = reqwest::Certificate::from_pem(bench.simulator.authority.pem().as_bytes()).unwrap();
-    reqwest::Client::builder().no_proxy().tls_certs_merge([ca]).build().unwrap()
+    reqwest::Client::builder().no_proxy().http2_prior_knowledge().tls_certs_merge([ca]).build().unwrap()
 }
 
 struct Ask {
@@ -181,11 +181,12 @@ async fn the_stand_answers_on_the_same_port_and_on_a_plain_one() {
     let bench = Bench { simulator: Running::start(config).await, clock: Hand::at(NOW), key, folder };
     let (client, base) = (client(&bench), bench.simulator.base_url());
     let script = json!({ "dead_prefix": "dead", "own": { "goaway_every": 7 } }).to_string();
-    let answer = client.post(format!("{plain_url}/_sim/script")).body(script).send().await.unwrap();
+    let by_http1 = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = by_http1.post(format!("{plain_url}/_sim/script")).body(script).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     let dead = Ask { path: format!("/3/device/{}", token("dead", 1)), ..Ask::good(&proof(&bench)) };
     assert_eq!(dead.send(&client, &base).await, "410 Unregistered");
-    for base in [&base, &plain_url] {
+    for (client, base) in [(&client, &base), (&by_http1, &plain_url)] {
         let stats: Value =
             serde_json::from_str(&client.get(format!("{base}/_sim/stats")).send().await.unwrap().text().await.unwrap())
                 .unwrap();
