@@ -89,7 +89,8 @@ fn text(item: &Value, field: &str) -> Result<Option<String>, Invalid> {
 
 /// RFC 3339, or seconds or milliseconds since 1970.
 fn time(item: &Value) -> Result<Option<Millis>, Invalid> {
-    let wrong = || Invalid::new("at", "expected RFC 3339 (2026-11-21T09:00:00+08:00), or seconds or milliseconds since 1970");
+    let wrong =
+        || Invalid::new("at", "expected RFC 3339 (2026-11-21T09:00:00+08:00), or seconds or milliseconds since 1970");
     let value = match item.get("at") {
         None | Some(Value::Null) => return Ok(None),
         Some(value) => value,

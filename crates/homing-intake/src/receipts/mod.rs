@@ -150,7 +150,8 @@ async fn take(intake: &Intake, request: Request) -> Result<Response, Refusal> {
         return Err(Refusal::of(faults, "receipts"));
     }
     if caller.is_none() {
-        proved(receipts.prover.as_deref(), &good, posted.batch).inspect_err(|_| meter::receipts("refused", good.len()))?;
+        proved(receipts.prover.as_deref(), &good, posted.batch)
+            .inspect_err(|_| meter::receipts("refused", good.len()))?;
     }
     let all: Vec<Receipt> = good.into_iter().map(|said| said.receipt(now)).collect();
     let news = intake.tally(&all).await?;

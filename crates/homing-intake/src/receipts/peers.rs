@@ -70,7 +70,6 @@ fn network(peer: Option<IpAddr>) -> u64 {
     match peer.map(|peer| peer.to_canonical()) {
         None => 0,
         Some(IpAddr::V4(peer)) => u64::from(peer.to_bits()) + 1,
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half of it")]
         Some(IpAddr::V6(peer)) => (peer.to_bits() >> 64) as u64,
     }
 }

@@ -67,7 +67,9 @@ fn tokens(value: Option<&Value>, channels: &[String]) -> Result<BTreeMap<String,
     let Some(Value::Object(named)) = value else {
         return Err(match value {
             None | Some(Value::Null) => missing("tokens", "an object of channel to token"),
-            Some(other) => Invalid::new("tokens", format!("expected an object of channel to token, found {}", kind(other))),
+            Some(other) => {
+                Invalid::new("tokens", format!("expected an object of channel to token, found {}", kind(other)))
+            }
         });
     };
     if named.is_empty() || named.len() > MAX_TOKENS {

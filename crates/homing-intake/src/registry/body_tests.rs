@@ -16,7 +16,10 @@ fn a_device_is_read() {
     let json = r#"{"id":"i-1","app":"higo","platform":"iphone","env":"dev","locale":"zh_Hans_CN","model":"iPhone 17",
         "tokens":{"apns":"t","web_push":{"endpoint":"https://push.example/x","keys":{"auth":"a"}}},"topics":["sale","sale",7]}"#;
     let device = read(json).unwrap();
-    assert_eq!((device.id.as_str(), device.platform, device.environment), ("i-1", Platform::Ios, Environment::Development));
+    assert_eq!(
+        (device.id.as_str(), device.platform, device.environment),
+        ("i-1", Platform::Ios, Environment::Development)
+    );
     assert_eq!(device.tokens["apns"], "t");
     assert_eq!(device.tokens["web_push"], r#"{"endpoint":"https://push.example/x","keys":{"auth":"a"}}"#);
     assert_eq!(device.topics, ["sale", "7"]);
@@ -35,16 +38,25 @@ fn what_is_wrong_is_named() {
     let with = |rest: &str| format!(r#"{{"id":"i","app":"a"{rest}}}"#);
     refused(&with(""), "platform: is missing: android, ios, harmony, web, mqtt, webhook");
     refused(&with(r#","platform":"symbian""#), "platform: is none of android, ios, harmony, web, mqtt, webhook");
-    refused(&with(r#","plattform":"ios""#), "plattform: is not known; there are id, app, platform, env, tokens, locale, model, topics");
+    refused(
+        &with(r#","plattform":"ios""#),
+        "plattform: is not known; there are id, app, platform, env, tokens, locale, model, topics",
+    );
     let with = |rest: &str| format!(r#"{{"id":"i","app":"a","platform":"ios"{rest}}}"#);
     refused(&with(r#","env":"test""#), "env: is neither prod nor dev");
     refused(&with(""), "tokens: is missing: an object of channel to token");
     refused(&with(r#","tokens":["t"]"#), "tokens: expected an object of channel to token, found a list");
     refused(&with(r#","tokens":{}"#), "tokens: expected 1 to 8 channels, found 0");
-    refused(&with(r#","tokens":{"APNs":"t"}"#), "tokens.APNs: names no channel: 1 to 64 small letters, digits, _ and -");
+    refused(
+        &with(r#","tokens":{"APNs":"t"}"#),
+        "tokens.APNs: names no channel: 1 to 64 small letters, digits, _ and -",
+    );
     refused(&with(r#","tokens":{"apns":""}"#), "tokens.apns: expected 1 to 4096 bytes, found 0");
     refused(&with(r#","tokens":{"apns":"a\u0000"}"#), "tokens.apns: has control characters");
-    refused(&with(r#","tokens":{"apns":{}}"#), "tokens.apns: expected text, or a browser's subscription, found an object");
+    refused(
+        &with(r#","tokens":{"apns":{}}"#),
+        "tokens.apns: expected text, or a browser's subscription, found an object",
+    );
     let long = format!(r#","tokens":{{"apns":"{}"}}"#, "x".repeat(4_097));
     refused(&with(&long), "tokens.apns: expected 1 to 4096 bytes, found 4097");
     let many: Vec<String> = (0..9).map(|n| format!(r#""c{n}":"t""#)).collect();

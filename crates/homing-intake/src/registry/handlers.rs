@@ -194,4 +194,3 @@ async fn ask<T>(intake: &Intake, call: impl Future<Output = Answer<T>>) -> Resul
         Err(_) => Err(away(format!("did not answer within {:?}; the same may be sent again", intake.settings.timeout))),
     }
 }
-

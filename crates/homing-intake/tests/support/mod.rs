@@ -43,6 +43,8 @@ pub struct Rig {
     pub stop: CancellationToken,
     pub served: JoinHandle<()>,
     pub url: String,
+    #[allow(dead_code, reason = "most tests see it over the socket only")]
+    pub intake: Arc<Intake>,
 }
 
 /// What a test changes of the settings and lanes.
@@ -50,6 +52,8 @@ pub struct Plan {
     pub url: String,
     pub settings: Settings,
     pub high_water: u64,
+    /// What is added to the intake.
+    pub dress: Box<dyn FnOnce(Intake) -> Intake + Send>,
 }
 
 impl Default for Plan {
@@ -65,7 +69,7 @@ impl Default for Plan {
             gorush_app: Some("higo".into()),
             ..Settings::default()
         };
-        Self { url, settings, high_water: 0 }
+        Self { url, settings, high_water: 0, dress: Box::new(|intake| intake) }
     }
 }
 
@@ -94,12 +98,13 @@ impl Plan {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = Settings { listen: address, ..self.settings };
-        let intake = Arc::new(Intake::new(parts, settings.clone()).unwrap());
+        let intake = Arc::new((self.dress)(Intake::new(parts, settings.clone()).unwrap()));
+        let own = Arc::clone(&intake);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let served = tokio::spawn(async move { serve(listener, router(intake), &settings, stopped).await.unwrap() });
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        Rig { address, queue, lanes, seat, http, stop, served, url: self.url }
+        Rig { address, queue, lanes, seat, http, stop, served, url: self.url, intake: own }
     }
 }
 
