@@ -13,7 +13,6 @@ use futures_util::future::BoxFuture;
 use homing_core::clock::{Clock, SystemClock};
 use homing_pipeline::{
     Worker,
-    board::Board,
     context::{Brake, Cellar, Context, Status},
     keep,
     notebook::Notebook,
@@ -71,12 +70,11 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
             Ok(stores) => stores,
             Err(error) => return refuse(name, &error.into()),
         };
-        let board = Board::start(Arc::clone(&cx.queue), Arc::clone(&cx.clock), cx.stop.clone());
+        let kit = Kit::start(cx);
         if !config.migration.is_empty() {
             // Until the board was read a migration counts as off: everybody would be told the old way for a moment.
-            tokio::time::timeout(FIRST_LOOK, board.first_look()).await.ok();
+            tokio::time::timeout(FIRST_LOOK, kit.board.first_look()).await.ok();
         }
-        let kit = Kit { cx, board };
         match wire(&config, &stores, &kit) {
             Ok(workers) if workers.is_empty() && extra.is_none() => {
                 refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it"))

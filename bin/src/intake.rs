@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tokio::{net::TcpListener, time::sleep};
 use tracing::info;
 
-use crate::{config::Config, operator, wiring};
+use crate::{agent, config::Config, operator, wiring};
 
 /// The part of the daemon's health.
 const PART: &str = "intake";
@@ -79,6 +79,11 @@ impl Section {
     /// Would it serve anybody?
     pub fn is_used(&self) -> bool {
         self.open_on_loopback || !self.keys.is_empty()
+    }
+
+    /// Has the daemon anything to do under this configuration?
+    pub fn has_work(config: &Config) -> bool {
+        config.intake.is_used() || config.agent.is_some()
     }
 
     fn settings(&self) -> Settings {
@@ -163,7 +168,8 @@ pub fn build(
 /// # Errors
 /// Names the key that does not fit.
 pub fn check(config: &Config, cx: &Context) -> anyhow::Result<()> {
-    build(config, config.intake.settings(), Arc::clone(&cx.queue), Arc::clone(&cx.clock))?;
+    let intake = build(config, config.intake.settings(), Arc::clone(&cx.queue), Arc::clone(&cx.clock))?;
+    agent::build(config, &Arc::new(intake), &cx.clock)?;
     cx.status.not_ready(PART, "starting");
     Ok(())
 }
@@ -175,12 +181,13 @@ pub fn check(config: &Config, cx: &Context) -> anyhow::Result<()> {
 pub async fn serve(config: &Config, _stores: &Stores, cx: &Context) -> anyhow::Result<()> {
     let settings = config.intake.settings();
     let intake = Arc::new(build(config, settings.clone(), Arc::clone(&cx.queue), Arc::clone(&cx.clock))?);
+    let jobs = agent::build(config, &intake, &cx.clock)?;
     let listen = settings.listen;
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on intake.listen = \"{listen}\""))?;
     let address = listener.local_addr().context("intake.listen")?;
     info!(%address, keys = settings.keys.len(), open = settings.open_on_loopback, "Takes events over HTTP.");
-    if !config.intake.is_used() {
+    if !config.intake.is_used() && config.agent.is_none() {
         tracing::warn!("There is no key: every request is refused. Add [[intake.keys]].");
     }
     let look = async {
@@ -193,8 +200,18 @@ pub async fn serve(config: &Config, _stores: &Stores, cx: &Context) -> anyhow::R
         }
     };
     let stop = cx.stop.clone().cancelled_owned();
+    let http = async {
+        homing_intake::serve(listener, router(Arc::clone(&intake)), &settings, stop).await.map_err(anyhow::Error::from)
+    };
+    let jobs = async {
+        match jobs {
+            Some(jobs) => jobs.serve(cx).await,
+            None => Ok(()),
+        }
+    };
     tokio::select! {
-        served = homing_intake::serve(listener, router(Arc::clone(&intake)), &settings, stop) => Ok(served?),
+        // A listener that fails ends the daemon, and so the other one.
+        served = async { tokio::try_join!(http, jobs) } => served.map(|_| ()),
         () = look => Ok(()),
     }
 }

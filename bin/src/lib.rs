@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod config;
 pub mod daemon;
 pub mod die;

@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use homing::{
     config::Config,
     operator::{
-        check, demo, exit_code, explain, import_ini, ledger, migrate, resync, scan, send, simulate, sniff, trace, up,
+        check, demo, exit_code, explain, import_agent, import_ini, ledger, migrate, resync, scan, send, simulate,
+        sniff, trace, up,
     },
     wiring,
 };
@@ -45,6 +46,9 @@ enum Command {
     /// Makes a configuration of HIGO's ini file: its servers, lists and accounts on the pattern of config/higo.toml.
     /// Secrets go into files of their own; what is not understood is named.
     ImportIni(import_ini::Options),
+    /// Makes a configuration of the msgpack push agent's setting.py, config.json and certificates, on the pattern of
+    /// config/agent.toml.
+    ImportAgent(import_agent::Options),
     /// Shows what came in, what became of it, and whether the sums are right (exit code 1 if not).
     Ledger {
         #[command(flatten)]
@@ -135,6 +139,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scan { command: ScanCommand::Audit(options) } => scan::audit(&options).await?,
         Command::ImportIni(options) => {
             if let Err(error) = import_ini::run(&options) {
+                eprintln!("homing: {error:#}");
+                return Ok(ExitCode::FAILURE);
+            }
+            true
+        }
+        Command::ImportAgent(options) => {
+            if let Err(error) = import_agent::run(&options) {
                 eprintln!("homing: {error:#}");
                 return Ok(ExitCode::FAILURE);
             }

@@ -17,7 +17,6 @@ use homing::{
 };
 use homing_core::{clock::SystemClock, queue::NewItem, record::Fate};
 use homing_pipeline::{
-    board::Board,
     context::{Brake, Cellar, Context, Status},
     keep,
     notebook::Notebook,
@@ -42,7 +41,7 @@ fn the_page_shows_the_very_file() {
 #[test]
 fn an_event_goes_out_by_a_channel_that_was_added() {
     rustls::crypto::ring::default_provider().install_default().ok();
-    homing_runtime::block_on(async {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let pages = Pages::default();
         let gateway = Router::new().route("/pages/{number}", put(page)).with_state(Arc::clone(&pages));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -69,7 +68,7 @@ fn an_event_goes_out_by_a_channel_that_was_added() {
             notebook: Notebook { folder: None },
         };
         let queue = Arc::clone(&cx.queue);
-        let kit = Kit { cx, board: Arc::new(Board::still(Default::default())) };
+        let kit = Kit::still(cx);
         let scope = Scope::default();
         let channels = wiring::channels(&config, &scope, &kit.cx.clock).unwrap();
         let mut workers = wiring::distributors(&config, &stores, &scope, &kit).unwrap();

@@ -84,6 +84,9 @@ pub struct Config {
     pub sender: Sender,
     /// Events over HTTP.
     pub intake: crate::intake::Section,
+    /// Jobs of the msgpack push agent's clients.
+    #[serde(default)]
+    pub agent: Option<homing_intake::agent::Options>,
     /// The catalogue.
     #[serde(default)]
     pub push_types: PushTypes,

@@ -15,7 +15,9 @@ use secrecy::ExposeSecret as _;
 use super::shards;
 use crate::{
     config::{Backend, ChannelSection, Config, ListCodec},
-    doctor, wiring,
+    doctor,
+    intake::Section,
+    wiring,
 };
 
 /// The type that says nothing by design: the client does nothing with it.
@@ -104,7 +106,7 @@ fn daemons(config: &Config) -> Vec<&'static str> {
         ("scanner", !config.scanner.is_empty()),
         ("distributor", !config.lane.is_empty()),
         ("sender", config.lane.values().any(sends)),
-        ("intake", config.intake.is_used()),
+        ("intake", Section::has_work(config)),
     ]
     .into_iter()
     .filter_map(|(name, has_work)| has_work.then_some(name))

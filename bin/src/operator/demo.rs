@@ -1,8 +1,10 @@
 //! `homing demo`: the whole path on one command and without any service. Queues and directory in SQLite files, sample
 //! users, distributors, senders and the provider's simulator in this process, and one port on loopback with the intake,
-//! the simulated phones and a page. One event is sent and shown arriving.
+//! the simulated phones and a page, which may have a browser told by Web Push for real. One event is sent and shown
+//! arriving.
 
 mod api;
+mod browsers;
 mod folder;
 mod phones;
 mod sample;
@@ -21,12 +23,11 @@ use anyhow::Context as _;
 use homing_channels::simulator::{Faults, SimulatorConfig};
 use homing_codec::Value;
 use homing_intake::{Accepted, Caller, Intake};
-use homing_pipeline::board::Board;
 use homing_runtime::{Daemon, GRACE, Health, Settings};
 use serde_json::json;
 use tokio::{net::TcpListener, time::sleep};
 
-use self::{api::Demo, folder::Folder, phones::Phones};
+use self::{api::Demo, browsers::Browsers, folder::Folder, phones::Phones};
 use super::{shards, simulate, trace};
 use crate::{config::Config, daemon, intake, wiring};
 
@@ -46,6 +47,9 @@ pub struct Options {
     /// the end.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// A push service that may be called besides those of the browsers: a simulator's origin.
+    #[arg(long, value_name = "ORIGIN", hide = true)]
+    push_origin: Vec<String>,
 }
 
 /// Runs until Ctrl-C.
@@ -59,10 +63,11 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; use --port"))?;
     let address = listener.local_addr()?;
     let folder = Folder::open(options.data.as_deref())?;
-    let directory = sample::directory(&folder.directory())?;
+    let fresh = sample::directory(&folder.directory())?;
+    let browsers = Browsers::new(folder.directory(), folder.keys()?);
     let simulator = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let provider = simulator.local_addr()?;
-    let config = Arc::new(folder.configure(provider)?);
+    let config = Arc::new(folder.configure(provider, &options.push_origin)?);
 
     let settings = Settings { log: config.log.clone(), admin: config.admin.clone() };
     let mut daemon = Daemon::start("homing-demo", &settings).await?;
@@ -72,8 +77,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let cx = daemon::context(&config, &daemon)?;
     let stores = homing_stores::build(&config.stores())?;
     let scope = wiring::Scope::default();
-    let board = Board::start(Arc::clone(&cx.queue), Arc::clone(&cx.clock), cx.stop.clone());
-    let kit = wiring::Kit { cx: cx.clone(), board };
+    let kit = wiring::Kit::start(cx.clone());
     let mut workers = wiring::distributors(&config, &stores, &scope, &kit)?;
     let channels = wiring::channels(&config, &scope, &cx.clock)?;
     workers.extend(wiring::senders(&config, &stores, &scope, &channels, &kit)?);
@@ -95,7 +99,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         lanes: wiring::lanes(&config, &stores, &kit.board)?,
         catalogue: config.catalogue()?,
         clock: Arc::clone(&cx.clock),
-        users: directory.users,
+        browsers,
         phones: Phones::new(&config, &stores, provider)?,
         admin: daemon.admin_address(),
         http: reqwest::Client::builder().no_proxy().build()?,
@@ -106,7 +110,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         homing_intake::serve(listener, router, &open, async move { stop.cancelled().await }).await
     });
 
-    let show = Show { demo, intake, health: daemon.health().clone(), address, began, chats: directory.fresh };
+    let show = Show { demo, intake, health: daemon.health().clone(), address, began, chats: fresh };
     let about = about(&folder, address);
     let stop = daemon.shutdown();
     daemon.supervise("show", async move {

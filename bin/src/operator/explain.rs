@@ -16,6 +16,7 @@ use homing_core::{
 use homing_pipeline::{
     board::Board,
     distributor::{Devices, Lane, Told, ways},
+    routes::Route,
 };
 use serde::Serialize;
 
@@ -271,9 +272,23 @@ fn devices(
     app: Option<&str>,
     rows: &[Row],
 ) -> Vec<Device> {
-    let known = ways(lane, kind, user, app, rows).into_iter().map(|told| way(config, told));
+    let known = ways(lane, kind, user, app, rows).into_iter().map(|told| {
+        let route = route(config, lane, kind, &told).map(|i| format!("route[{i}]: ")).unwrap_or_default();
+        let device = way(config, told);
+        Device { account: route + &device.account, ..device }
+    });
     let rest = rows.iter().filter_map(|row| unfit(row, app));
     known.chain(rest).collect()
+}
+
+/// Which `[[route]]` of the file decides, counted from 0 as errors do.
+fn route(config: &Config, lane: &Lane, kind: Option<&PushType>, told: &Told) -> Option<usize> {
+    // The lane has those of the file that can hold in it, in their order.
+    let own =
+        config.route.iter().enumerate().filter(|(_, route)| route.lane.as_ref().is_none_or(|of| *of == lane.name));
+    let code = kind.map_or(i64::MIN, |kind| kind.code);
+    let holds = |route: &Route| route.matches(code, told.platform, &told.app, told.environment);
+    own.zip(lane.routes.iter()).find(|(_, route)| holds(route)).map(|((i, _), _)| i)
 }
 
 /// One device and how it is told: `fcm as [channel.fcm.account.higo], else xinge; migration to_fcm: new`.
@@ -317,11 +332,12 @@ fn account(
         return Ok(format!("[channel.{channel}]"));
     };
     let text = |account: &toml::Value, key: &str| account.get(key).and_then(|value| value.as_str()).map(str::to_owned);
-    let found = accounts.iter().find(|(_, account)| {
-        let own = text(account, "environment").and_then(|name| Environment::parse(&name)).unwrap_or_default();
-        text(account, "app").is_none_or(|own| own == app)
-            && (text(account, "environment").is_none() || own == environment)
-    });
+    let own = |account: &toml::Value| text(account, "environment").and_then(|name| Environment::parse(&name));
+    // Who names the network counts before who serves both.
+    let named = |wanted| {
+        accounts.iter().find(|(_, account)| text(account, "app").is_none_or(|own| own == app) && own(account) == wanted)
+    };
+    let found = named(Some(environment)).or_else(|| named(None));
     let none = || format!("no [channel.{channel}.account] for app {app}, {}", environment.name());
     found.map(|(name, _)| format!("[channel.{channel}.account.{name}]")).ok_or_else(none)
 }

@@ -30,6 +30,10 @@ pub fn table(ledger: &Ledger) -> String {
             );
         }
     }
+    if !ledger.receipts.is_empty() {
+        let seen: Vec<String> = ledger.receipts.iter().map(|(what, n)| format!("{what} {n}")).collect();
+        text += &format!("receipts (beside the sums) {}\n", seen.join(", "));
+    }
     for shard in &ledger.unbalanced {
         text += &format!("UNBALANCED: {shard}\n");
     }

@@ -5,7 +5,9 @@
 pub mod check;
 pub mod demo;
 pub mod explain;
+pub mod import_agent;
 pub mod import_ini;
+pub mod imported;
 pub mod ledger;
 pub mod migrate;
 pub mod observe;

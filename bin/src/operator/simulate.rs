@@ -64,6 +64,7 @@ pub enum Provider {
     /// Honor's.
     Honor,
     /// A browser vendor's push service, with browsers that decrypt.
+    #[value(alias = "web_push")]
     WebPush,
     /// Services that are told by HTTP.
     Webhook,
@@ -109,8 +110,14 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
             }
             return Ok(apns::serve(listener, simulator, stop).await?);
         }
-        Provider::Fcm => fcm::router(fcm::Config::of_section(section).map_err(anyhow::Error::msg)?, stand),
-        Provider::Hms => hms::router(hms::Config::of_section(section).map_err(anyhow::Error::msg)?, stand),
+        Provider::Fcm => {
+            let google = fcm::Config::of_section(section).map_err(anyhow::Error::msg)?;
+            fcm::router(google, Arc::clone(&stand)).nest("/_sim", stand.routes())
+        }
+        Provider::Hms => {
+            let huawei = hms::Config::of_section(section).map_err(anyhow::Error::msg)?;
+            hms::router(huawei, Arc::clone(&stand)).nest("/_sim", stand.routes())
+        }
         Provider::Xiaomi => {
             vendor::xiaomi::router(vendor(section, &["package", "secret"], Some(("channel_id", "channels")))?, stand)
         }

@@ -1,17 +1,19 @@
 //! `homing trace ID`: everything that is on record about one message.
 
 use homing_core::{queue::Queue, record::Fate};
-use homing_intake::books;
 pub use homing_intake::books::Trace;
+use homing_intake::{books, receipts};
 
 use crate::{config::Config, intake};
 
-/// Collects the records of `id` from every shard's trace.
+/// Collects the records of `id` from every shard's trace, and the receipts.
 ///
 /// # Errors
 /// The server cannot be reached.
 pub async fn read(config: &Config, queue: &dyn Queue, id: &str) -> anyhow::Result<Trace> {
-    Ok(books::trace(queue, &intake::seats(config), &intake::shards(config)?, id).await?)
+    let mut seats = intake::seats(config);
+    seats.push(receipts::shard());
+    Ok(books::trace(queue, &seats, &intake::shards(config)?, id).await?)
 }
 
 /// The history as lines for people.

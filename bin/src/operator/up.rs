@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> ExitCode {
         let channels = wiring::channels(config, &all, &kit.cx.clock)?;
         workers.extend(wiring::senders(config, stores, &all, &channels, kit)?);
         workers.extend(wiring::scanners(config, stores, None, &kit.cx)?);
-        if config.intake.is_used() {
+        if intake::Section::has_work(config) {
             intake::check(config, &kit.cx)?;
         }
         Ok(workers)
@@ -50,7 +50,7 @@ pub fn run(options: &Options) -> ExitCode {
         Box::pin(async move {
             let channels = wiring::channels(&config, &Scope::default(), &kit.cx.clock)?;
             let watch = doctor::watch(channels, Arc::clone(&kit.cx.clock), kit.cx.stop.clone());
-            if config.intake.is_used() {
+            if intake::Section::has_work(&config) {
                 let (served, ()) = tokio::join!(intake::serve(&config, &stores, &kit.cx), watch);
                 return served;
             }

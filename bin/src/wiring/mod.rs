@@ -12,6 +12,7 @@ use homing_core::queue::{Queue, QueueName};
 use homing_pipeline::{
     board::Board,
     context::{Brake, Cellar, Context},
+    gates::Gates,
     lane::Shards,
     notebook::Notebook,
 };
@@ -63,6 +64,22 @@ pub struct Kit {
     pub cx: Context,
     /// The installation's notice board.
     pub board: Arc<Board>,
+    /// Pauses that providers ask for: those of all senders, here and in other processes.
+    pub gates: Arc<Gates>,
+}
+
+impl Kit {
+    /// Reads the board, and follows it, from now on.
+    pub fn start(cx: Context) -> Self {
+        let board = Board::start(Arc::clone(&cx.queue), Arc::clone(&cx.clock), cx.stop.clone());
+        let gates = Gates::start(Arc::clone(&board), Arc::clone(&cx.clock), cx.stop.clone());
+        Self { cx, board, gates }
+    }
+
+    /// With a board that nobody changes, for tools and tests.
+    pub fn still(cx: Context) -> Self {
+        Self { cx, board: Arc::new(Board::still(Default::default())), gates: Arc::default() }
+    }
 }
 
 /// The queues of the configured server or file.
@@ -153,12 +170,12 @@ pub fn check(config: &Config, stores: &Stores) -> anyhow::Result<()> {
         notebook: Notebook { folder: None },
     };
     let all = Scope::default();
-    let kit = Kit { cx, board: Arc::new(Board::still(Default::default())) };
+    let kit = Kit::still(cx);
     distributors(config, stores, &all, &kit)?;
     senders(config, stores, &all, &channels(config, &all, &kit.cx.clock)?, &kit)?;
     scanners(config, stores, None, &kit.cx)?;
     config.admin.check()?;
-    if config.intake.is_used() {
+    if crate::intake::Section::has_work(config) {
         crate::intake::check(config, &kit.cx)?;
     }
     Ok(())

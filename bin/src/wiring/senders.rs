@@ -6,7 +6,6 @@ use homing_core::{catalogue::Catalogue, retry::Backoff, window::Limits};
 use homing_pipeline::{
     Worker,
     distributor::DeliveryCodec,
-    gates::Gates,
     lane::Shards,
     sender::{self, Sender, foreign::Foreign},
 };
@@ -46,8 +45,6 @@ pub fn senders(
         checkpoint_items: 64,
         limits: Limits::default(),
     };
-    // Pauses that a provider asks for are those of all senders, here and in other processes.
-    let gates = Gates::start(Arc::clone(&kit.board), Arc::clone(&kit.cx.clock), kit.cx.stop.clone());
     let catalogue = Arc::new(config.catalogue()?);
     let mut workers: Vec<Box<dyn Worker>> = Vec::new();
     for (name, lane) in config.lane.iter().filter(|(name, _)| scope.has_lane(name)) {
@@ -66,7 +63,7 @@ pub fn senders(
                     foreign: Some(Arc::clone(&foreign)),
                     channel: Arc::clone(built),
                     tokens: stores.lookup(&lane.tokens),
-                    gates: Arc::clone(&gates),
+                    gates: Arc::clone(&kit.gates),
                     ways: Arc::clone(&ways),
                     options: options.clone(),
                     cx: kit.cx.clone(),

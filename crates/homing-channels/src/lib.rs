@@ -29,5 +29,13 @@ pub mod web_push;
 pub mod webhook;
 pub mod xinge;
 
+/// What a channel of one's own is built of (docs/adding-a-channel.md).
+pub mod kit {
+    pub use crate::common::{
+        http::{Endpoint, Reply, exchange, story},
+        section::read as section,
+    };
+}
+
 pub use common::http::Endpoint;
 pub use error::{Error, Result};

@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, join_all};
 use homing_channels::{
-    Endpoint, Result,
-    common::{
-        http::{exchange, story},
-        section,
-    },
+    Result,
+    kit::{Endpoint, exchange, section, story},
     registry::{Entry, Tools},
 };
 use homing_core::{
@@ -19,7 +16,7 @@ use homing_core::{
 use serde::Deserialize;
 
 /// Its line in the registry.
-pub const ENTRY: Entry = Entry { name: "pager", platforms: &[Platform::Android], page: 16, build };
+pub(crate) const ENTRY: Entry = Entry { name: "pager", platforms: &[Platform::Android], page: 16, build };
 
 /// `[channel.pager]`.
 #[derive(Deserialize)]
@@ -45,7 +42,7 @@ struct Pager {
 }
 
 fn build(table: &toml::Table, tools: &Tools) -> Result<Arc<dyn Channel>> {
-    let settings: Settings = section::read("pager", table)?;
+    let settings: Settings = section("pager", table)?;
     let client =
         settings.endpoint.builder("channel.pager.endpoint")?.build().map_err(homing_channels::Error::Client)?;
     let base = settings.endpoint.base("https://pager.example");

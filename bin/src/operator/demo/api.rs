@@ -2,10 +2,11 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `/v1/events`, `/v1/events/{id}`, `/v1/ledger`, `/api/push` | the intake's |
+//! | `/v1/events`, `/v1/events/{id}`, `/v1/ledger`, `/v1/receipts`, `/api/push` | the intake's |
 //! | `GET /v1/phones/{user}` | what the user's phones show, newest first |
 //! | `GET /metrics`, `/healthz`, `/readyz`, `/version` | the admin port's |
-//! | `GET /`, `/demo.js`, `/demo.css` | the page |
+//! | `GET /`, `/demo.js`, `/notify.js`, `/demo.css`, `/sw.js` | the page, and its service worker |
+//! | `POST /demo/browser` | makes a browser's subscription a device |
 //! | `GET /demo/setup`, `/demo/queues`, `/demo/explain/{user}` | what it shows beside |
 //!
 //! There is no key: the port listens on loopback, and a page of somebody else's in a browser here gives itself away by
@@ -15,12 +16,12 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    body::Body,
-    extract::{Path, Request, State},
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use homing_core::{
     catalogue::Catalogue,
@@ -34,18 +35,24 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
+    browsers::{Browsers, Refused, Wish},
     phones::Phones,
-    sample::{self, User},
+    sample,
 };
 use crate::{config::Config, operator::explain};
 
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
+const NOTIFY: &str = include_str!("notify.js");
+const WORKER: &str = include_str!("sw.js");
 const STYLE: &str = include_str!("page.css");
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
+
+/// The longest body of a browser's wish.
+const WISH_MAX: usize = 16 * 1024;
 
 /// What the handlers share.
 pub(super) struct Demo {
@@ -55,7 +62,7 @@ pub(super) struct Demo {
     pub(super) lanes: BTreeMap<String, Arc<Lane>>,
     pub(super) catalogue: Catalogue,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) users: Vec<User>,
+    pub(super) browsers: Browsers,
     pub(super) phones: Phones,
     /// The admin port.
     pub(super) admin: SocketAddr,
@@ -83,9 +90,13 @@ pub(super) fn router(demo: Arc<Demo>, intake: Arc<Intake>) -> Router {
     Router::new()
         .route("/", get(async || file("text/html; charset=utf-8", PAGE)))
         .route("/demo.js", get(async || file("text/javascript; charset=utf-8", SCRIPT)))
+        .route("/notify.js", get(async || file("text/javascript; charset=utf-8", NOTIFY)))
+        // At the root, so that it is the worker of the whole page.
+        .route("/sw.js", get(async || file("text/javascript; charset=utf-8", WORKER)))
         .route("/demo.css", get(async || file("text/css; charset=utf-8", STYLE)))
         .route("/v1/phones/{user}", get(phones))
         .route("/demo/setup", get(setup))
+        .route("/demo/browser", post(browser).layer(DefaultBodyLimit::max(WISH_MAX)))
         .route("/demo/queues", get(queues))
         .route("/demo/explain/{user}", get(explain_user))
         .route("/metrics", get(admin))
@@ -160,7 +171,25 @@ async fn phones(State(demo): Shared, Path(user): Path<String>) -> Response {
 
 async fn setup(State(demo): Shared) -> Response {
     let types: Vec<_> = demo.catalogue.types().iter().map(|t| json!({"code": t.code, "name": t.name})).collect();
-    Json(json!({"users": demo.users, "types": types, "chats": sample::chats()})).into_response()
+    let users = match demo.browsers.users().await {
+        Ok(users) => users,
+        Err(error) => return unavailable(&error),
+    };
+    let vapid = &demo.browsers.key;
+    Json(json!({"users": users, "types": types, "chats": sample::chats(), "vapid": vapid})).into_response()
+}
+
+async fn browser(State(demo): Shared, body: Bytes) -> Response {
+    let wish: Wish = match serde_json::from_slice(&body) {
+        Ok(wish) => wish,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, "body", error.to_string()),
+    };
+    match demo.browsers.register(wish).await {
+        Ok(registered) => Json(registered).into_response(),
+        Err(Refused::Bad(field, message)) => refuse(StatusCode::BAD_REQUEST, field, message),
+        Err(Refused::Full) => refuse(StatusCode::CONFLICT, "browser", "there are too many browsers in the directory"),
+        Err(Refused::Store(error)) => unavailable(&error),
+    }
 }
 
 async fn queues(State(demo): Shared) -> Response {
@@ -249,8 +278,8 @@ mod tests {
 
     #[test]
     fn the_page_needs_nothing_from_elsewhere_and_nothing_inline() {
-        let page = [PAGE, SCRIPT, STYLE].concat();
-        assert!(page.lines().count() < 300);
+        let page = [PAGE, SCRIPT, NOTIFY, WORKER, STYLE].concat();
+        assert!(page.lines().count() < 450);
         for word in [
             "innerHTML",
             "insertAdjacentHTML",

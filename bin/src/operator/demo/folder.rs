@@ -1,4 +1,4 @@
-//! The folder of the demo's files: two SQLite files and the configuration that names them.
+//! The folder of the demo's files: two SQLite files, two keys, and the configuration that names them.
 
 use std::{
     fs::{File, Permissions, TryLockError},
@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use homing_channels::web_push;
 
 use super::random_hex;
 use crate::config::Config;
@@ -66,15 +67,33 @@ impl Folder {
         self.path.join("demo.toml")
     }
 
-    /// Writes the configuration, which is this start's own, and loads it.
-    pub(super) fn configure(&self, simulator: SocketAddr) -> anyhow::Result<Config> {
-        let text = fill_in(self.path.to_str().unwrap_or_default(), simulator, &random_hex());
+    /// The public key that browsers subscribe with. The pair, and the key of the receipts, are made at the first start
+    /// and kept: browsers that subscribed at an earlier one are still told.
+    pub(super) fn keys(&self) -> anyhow::Result<String> {
+        self.secret("receipts.key")?;
+        let path = self.path.join("vapid.key");
+        let key = self.secret("vapid.key")?;
+        web_push::public_key(&key).map_err(|problem| anyhow::anyhow!("{}: the key {problem}", path.display()))
+    }
+
+    /// What a file of its own holds: 32 random bytes in base64url, which are a private key, too.
+    fn secret(&self, name: &str) -> anyhow::Result<String> {
+        let path = self.path.join(name);
+        if !path.try_exists().with_context(|| format!("cannot read {}", path.display()))? {
+            // Whole or not at all.
+            let draft = self.path.join(format!("{name}.new"));
+            write(&draft, &web_push::generate_vapid().0)?;
+            std::fs::rename(&draft, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Writes the configuration, which is this start's own, and loads it. `push_origins` are push services beside those
+    /// of the browsers.
+    pub(super) fn configure(&self, simulator: SocketAddr, push_origins: &[String]) -> anyhow::Result<Config> {
+        let text = fill_in(self.path.to_str().unwrap_or_default(), simulator, &random_hex(), push_origins);
         let path = self.config();
-        // It holds a secret, made up as it is, so nobody else reads it.
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        write(&path, &text)?;
         Config::load(&[path])
     }
 }
@@ -88,8 +107,16 @@ impl Drop for Folder {
     }
 }
 
-/// The preset with this start's folder, address and secret.
-fn fill_in(folder: &str, simulator: SocketAddr, secret: &str) -> String {
+/// It holds a secret, made up as it is, so nobody else reads it.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path).with_context(|| format!("cannot write {}", path.display()))?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The preset with this start's folder, addresses and secret.
+fn fill_in(folder: &str, simulator: SocketAddr, secret: &str, push_origins: &[String]) -> String {
     let mut escaped = String::new();
     for c in folder.chars() {
         match c {
@@ -108,7 +135,8 @@ fn fill_in(folder: &str, simulator: SocketAddr, secret: &str) -> String {
     }
     let about = "# Written by `homing demo` at each start, from the preset that follows.\n#\n";
     let text = DEMO
-        .replace("\"demo-data/queue.db\"", &format!("\"{escaped}/queue.db\""))
+        .replace("\"demo-data/", &format!("\"{escaped}/"))
+        .replace("allow = []", &format!("allow = {}", toml::Value::from(push_origins.to_vec())))
         .replace("sqlite://demo-data/", &format!("sqlite://{in_url}/"))
         .replace("\"http://127.0.0.1:7711\"", &format!("\"http://{simulator}\""))
         .replace("\"made-up\"", &format!("\"{secret}\""));
@@ -125,7 +153,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let odd = dir.path().join(r#"a "b" \c 100%?x 文"#);
         let folder = Folder::open(Some(&odd)).unwrap();
-        let config = folder.configure("127.0.0.1:4711".parse().unwrap()).unwrap();
+        folder.keys().unwrap();
+        let origins = ["http://127.0.0.1:4712".to_owned()];
+        let config = folder.configure("127.0.0.1:4711".parse().unwrap(), &origins).unwrap();
+        let allow = toml::Value::from(origins.to_vec());
+        assert_eq!(config.channel["web_push"].0["allow"], allow);
+        assert!(config.receipts.prover().unwrap().is_some());
         assert_eq!(config.queue.path, Some(odd.canonicalize().unwrap().join("queue.db")));
         assert_eq!(config.account.len(), 2);
         for account in config.account.values() {
@@ -135,6 +168,24 @@ mod tests {
         assert!(!text.contains("made-up\"") && !text.contains("demo-data"), "{text}");
         assert!(text.contains("/a%20%22b%22%20%5Cc%20100%25%3Fx%20%E6%96%87/directory.db"), "{text}");
         assert_eq!(std::fs::metadata(folder.config()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn keys_are_made_once_and_are_nobody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(Some(dir.path())).unwrap();
+        let public = folder.keys().unwrap();
+        assert_eq!(public.len(), 87);
+        assert_eq!(folder.keys().unwrap(), public);
+        for name in ["vapid.key", "receipts.key"] {
+            let path = dir.path().join(name);
+            assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let config = folder.configure("127.0.0.1:4711".parse().unwrap(), &[]).unwrap();
+        assert_eq!(config.channel["web_push"].0["allow"], toml::Value::Array(Vec::new()));
+        std::fs::write(dir.path().join("vapid.key"), "sekrit!").unwrap();
+        let error = folder.keys().unwrap_err().to_string();
+        assert!(error.contains("vapid.key: the key is neither") && !error.contains("sekrit"), "{error}");
     }
 
     #[test]

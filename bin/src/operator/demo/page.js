@@ -30,7 +30,7 @@ async function post(lane, event) {
   const said = await answer.json();
   if (!answer.ok) {
     $('#answer').textContent = `${said.error?.field}: ${said.error?.message}`;
-    return;
+    return null;
   }
   const id = said.id ?? said.ids[0];
   $('#answer').textContent = `accepted as ${id}`;
@@ -39,6 +39,7 @@ async function post(lane, event) {
   while (list.children.length > 30) list.lastChild.remove();
   list.value = id;
   await refresh();
+  return id;
 }
 
 form.onsubmit = (submit) => {
@@ -92,7 +93,8 @@ async function showTrace() {
   $('#trace').replaceChildren(...(trace?.records ?? []).map((r) => {
     const until = r.until ? `until ${new Date(r.until).toLocaleString()}` : '';
     const why = [r.rule && `rule ${r.rule}`, until, r.why, r.error, r.reason].filter(Boolean).join('; ');
-    return row([time(r.at), r.stage, r.fate, r.target, why], held.includes(r.fate) ? 'held' : '');
+    const name = held.includes(r.fate) ? 'held' : '';
+    return row([time(r.at), r.stage, r.how ?? r.fate, r.target, why], r.stage === 'client' ? 'good' : name);
   }));
 }
 
@@ -113,6 +115,8 @@ async function showLedger() {
       rows.push(row([lane, stage, `in ${line.in}`, `= ${fates} + waiting ${line.waiting}`], line.balanced ? '' : 'bad'));
     }
   }
+  const seen = Object.entries(ledger.receipts ?? {}).map(([what, n]) => `${what} ${n}`).join(', ');
+  rows.push(row(['', 'receipts', seen || 'none', 'beside the sums']));
   $('#ledger').replaceChildren(...rows);
 }
 
@@ -127,6 +131,7 @@ async function start() {
   setup = await get('/demo/setup');
   form.elements.type.append(...setup.types.map((type) => option(type.name, `${type.name} (${type.code})`)));
   form.elements.type.value = 'GOODS_SENT';
+  $('#self').append(...setup.users.map((user) => option(user.id, `user ${user.id}: ${user.note}`)));
   for (const phone of phones) {
     phone.pick.append(...setup.users.map((user) => option(user.id, `user ${user.id}: ${user.note}`)));
     phone.pick.value = phone.user;

@@ -35,19 +35,17 @@ pub(super) struct Chat {
     pub(super) event: Value,
 }
 
-/// The sample users, and whether the file was made just now.
-#[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) users: Vec<User>,
-    pub(super) fresh: bool,
-}
-
-/// Makes the file where it is not there, and reads its users. What an earlier run or somebody else changed in it stays.
-pub(super) fn directory(path: &Path) -> anyhow::Result<Directory> {
+/// Makes the file where it is not there: was it made just now? What an earlier run or somebody else changed in it stays.
+pub(super) fn directory(path: &Path) -> anyhow::Result<bool> {
     fill(path).with_context(|| format!("cannot use {}", path.display()))
 }
 
-fn fill(path: &Path) -> rusqlite::Result<Directory> {
+/// Everybody in the file.
+pub(super) fn users(path: &Path) -> anyhow::Result<Vec<User>> {
+    read(path).with_context(|| format!("cannot use {}", path.display()))
+}
+
+fn fill(path: &Path) -> rusqlite::Result<bool> {
     let mut file = Connection::open(path)?;
     let version: i64 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let made = file.transaction()?;
@@ -56,9 +54,14 @@ fn fill(path: &Path) -> rusqlite::Result<Directory> {
     }
     made.execute(QUIET_NOW, [])?;
     made.commit()?;
+    Ok(version == 0)
+}
+
+fn read(path: &Path) -> rusqlite::Result<Vec<User>> {
+    let file = Connection::open(path)?;
     let mut select = file.prepare("SELECT CAST(user_id AS TEXT), note FROM account ORDER BY user_id")?;
     let users = select.query_map([], |row| Ok(User { id: row.get(0)?, note: row.get(1)? }))?;
-    Ok(Directory { users: users.collect::<Result<_, _>>()?, fresh: version == 0 })
+    users.collect()
 }
 
 /// A group's chat, and two friends' own.
@@ -94,11 +97,11 @@ mod tests {
     fn the_directory_is_made_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("directory.db");
-        let first = directory(&path).unwrap();
-        assert!(first.fresh);
-        assert_eq!(first.users.len(), 60);
+        assert!(directory(&path).unwrap());
+        let first = users(&path).unwrap();
+        assert_eq!(first.len(), 60);
         for user in ["1", "2", "42"] {
-            assert!(first.users.iter().any(|known| known.id == user), "user {user}");
+            assert!(first.iter().any(|known| known.id == user), "user {user}");
         }
         assert_eq!(count(&path, "SELECT count(*) FROM device WHERE user_id IN (5)"), 2);
         assert_eq!(count(&path, "SELECT count(*) FROM device WHERE user_id IN (8)"), 0);
@@ -111,9 +114,8 @@ mod tests {
         assert_eq!(count(&path, "SELECT count(quiet_from) FROM account WHERE user_id <> 6"), 0);
 
         Connection::open(&path).unwrap().execute("UPDATE account SET push_status = 0 WHERE user_id = 1", []).unwrap();
-        let again = directory(&path).unwrap();
-        assert!(!again.fresh);
-        assert_eq!(again.users, first.users);
+        assert!(!directory(&path).unwrap());
+        assert_eq!(users(&path).unwrap(), first);
         assert_eq!(count(&path, "SELECT push_status FROM account WHERE user_id = 1"), 0);
     }
 

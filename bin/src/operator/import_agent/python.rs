@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(text("mqtt", "port").as_deref(), Some("1883"));
         assert_eq!(module.get("push", "loglevel"), Some(&Literal::Other));
         assert_eq!(module.values.get("name"), Some(&Literal::Nothing));
-        assert_eq!(module.skipped, [2, 12, 14], "import, a call, a call");
+        assert_eq!(module.skipped, [2, 11, 13], "import, a call, a call");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn render(name: &str, mut found: Found) -> Imported {
     }
     // A line break in a key's name would end the comment.
     let head: String = lines.iter().map(|line| line.replace(char::is_control, " ") + "\n").collect();
-    Imported { toml: format!("{head}\n{}", text.finish()), secrets, remarks }
+    Imported { toml: format!("{head}\n{}", text.finish()), secrets, files: Vec::new(), remarks }
 }
 
 // === servers ===

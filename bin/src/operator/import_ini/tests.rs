@@ -1,4 +1,8 @@
-use super::*;
+use std::path::Path;
+
+use secrecy::ExposeSecret as _;
+
+use super::{super::imported::write, *};
 use crate::config::Config;
 
 /// In the manner of HIGO's: no key of it is anybody's.

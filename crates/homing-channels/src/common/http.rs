@@ -60,7 +60,7 @@ impl Default for Endpoint {
 
 impl Endpoint {
     /// `base_url`, or the provider's own address `own`, without a slash at its end.
-    pub(crate) fn base(&self, own: &str) -> String {
+    pub fn base(&self, own: &str) -> String {
         self.base_url.as_ref().map_or(own, |url| url.as_str()).trim_end_matches('/').to_owned()
     }
 
@@ -86,7 +86,7 @@ impl Endpoint {
 
     /// A client with these settings, to which a channel adds its own: it follows no redirect and asks no proxy of the
     /// environment. `section` names it in errors: `channel.fcm.endpoint`.
-    pub(crate) fn builder(&self, section: &str) -> Result<ClientBuilder> {
+    pub fn builder(&self, section: &str) -> Result<ClientBuilder> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(Error::NoTls);
         }
@@ -123,33 +123,35 @@ impl Endpoint {
 }
 
 /// A whole reply, whatever its status.
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// At most 64 KiB, or what the channel asked for.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Reply {
     /// `Retry-After` in both forms (RFC 9110, section 10.2.3), as a wait from `now`.
-    pub(crate) fn retry_after(&self, now: Millis) -> Option<Millis> {
+    pub fn retry_after(&self, now: Millis) -> Option<Millis> {
         retry_after(&self.headers, now)
     }
 
     /// The `Date` header: the provider's clock.
-    pub(crate) fn date(&self) -> Option<Millis> {
+    pub fn date(&self) -> Option<Millis> {
         date(&self.headers, DATE)
     }
 
     /// The body as JSON; `Null` where it is none.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
 /// Sends once and reads the whole reply. Without one it is an answer: connecting failed (Retry), or the request may have
 /// arrived (Ambiguous).
-pub(crate) async fn exchange(client: &Client, request: Request) -> Result<Reply, Answer> {
+pub async fn exchange(client: &Client, request: Request) -> Result<Reply, Answer> {
     exchange_up_to(client, request, BODY_MAX).await
 }
 
@@ -224,7 +226,7 @@ pub(crate) fn date(headers: &HeaderMap, name: HeaderName) -> Option<Millis> {
 }
 
 /// The error with its causes and without the address.
-pub(crate) fn story(error: &reqwest::Error) -> String {
+pub fn story(error: &reqwest::Error) -> String {
     let mut story = match error {
         error if error.is_connect() => "connection failed",
         error if error.is_timeout() => "no answer in time",

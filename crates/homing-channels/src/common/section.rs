@@ -9,7 +9,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// Names the key: `channel.fcm.account.higo.project`.
-pub(crate) fn read<T: DeserializeOwned>(name: &str, table: &Table) -> Result<T> {
+pub fn read<T: DeserializeOwned>(name: &str, table: &Table) -> Result<T> {
     serde_path_to_error::deserialize(toml::Value::Table(table.clone())).map_err(|error| {
         let path = match error.path().to_string() {
             root if root == "." => format!("channel.{name}"),

@@ -17,6 +17,8 @@ pub(crate) struct Early {
     pub(crate) left: u64,
     /// It may have left before the 429 arrived.
     pub(crate) under_way: bool,
+    /// So many milliseconds after the 429.
+    pub(crate) after: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -45,6 +47,7 @@ impl Limits {
         let waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = waits.get(name).filter(|wait| now < wait.until)?;
         let left = u64::try_from((wait.until - now + 999) / 1_000).unwrap_or(1);
-        Some(Early { left, under_way: now - wait.since <= grace })
+        let after = now - wait.since;
+        Some(Early { left, under_way: after <= grace, after: u64::try_from(after).unwrap_or(0) })
     }
 }

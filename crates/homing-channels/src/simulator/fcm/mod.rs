@@ -20,7 +20,8 @@
 //! | code | the error of that name, see `errors.rs` |
 //!
 //! Counts: `tokens_lent`, `assertions_refused`, `validated` (validate_only), `early_calls` (before the Retry-After of
-//! their project or device had passed), `under_way` (the same within the grace), `most_at_once`.
+//! their project or device had passed), `under_way` (the same within the grace), `latest_early_ms` (how long after the 429
+//! the last of both came), `most_at_once`.
 
 mod errors;
 mod limits;

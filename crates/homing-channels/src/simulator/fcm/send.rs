@@ -68,6 +68,7 @@ fn grace(google: &Google) -> Millis {
 fn early(google: &Google, name: &str) -> Option<u64> {
     let early = google.limits.early(name, google.stand.now(), grace(google))?;
     google.stand.count(if early.under_way { "under_way" } else { "early_calls" });
+    google.stand.peak("latest_early_ms", early.after);
     Some(early.left)
 }
 
