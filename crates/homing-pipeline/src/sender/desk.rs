@@ -10,7 +10,7 @@ use std::{
 use homing_core::{
     channel::{Channel, Outcome},
     clock::Millis,
-    notification::{Notification, Target},
+    notification::{Notification, Platform, Target},
     queue::{Budget, Commit, Destination, Item, Log, LogState, MAX_ITEM, Opened, Promoted, QueueName, Seq},
     record::Fate,
     window::Window,
@@ -578,10 +578,12 @@ impl Desk {
     }
 }
 
-/// One call per user at a time keeps a user's messages in order. A page of many users has no such order.
+/// One call per user at a time keeps a user's messages in order, and one per topic a group's. A page of many users has no
+/// such order.
 fn order_key(notification: &Notification) -> Option<&str> {
     match notification.targets.as_slice() {
         [one] if !one.user.is_empty() => Some(&one.user),
+        [one] if notification.platform == Platform::Mqtt => Some(&one.token),
         _ => None,
     }
 }

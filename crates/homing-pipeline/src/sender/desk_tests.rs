@@ -215,6 +215,34 @@ fn one_user_is_called_once_at_a_time_and_in_order() {
 }
 
 #[test]
+fn a_groups_own_messages_are_called_one_at_a_time_and_in_order() {
+    let mut sender = Sender::open(&opened(0, Bytes::new()));
+    let to_group = |id: &str, group: &str| Notification {
+        platform: Platform::Mqtt,
+        targets: vec![Target::new("", format!("group/{group}"))],
+        ..notification(id, "", &[])
+    };
+    sender.accept(&[to_group("1", "g"), to_group("2", "g"), to_group("other", "h"), to_group("3", "g")]);
+    let ids = |jobs: &[Job]| jobs.iter().map(|job| job.notification.id.clone()).collect::<Vec<_>>();
+    let mut jobs = sender.start_all();
+    assert_eq!(ids(&jobs), ["1", "other"]);
+    for next in ["2", "3"] {
+        sender.answer(jobs.remove(0), &[delivered()]);
+        let more = sender.start_all();
+        assert_eq!(ids(&more), [next]);
+        jobs.splice(..0, more);
+    }
+    // A hook has no order of its own: its messages go out together.
+    let to_hook = |id: &str| Notification {
+        platform: Platform::Webhook,
+        targets: vec![Target::new("", "hook")],
+        ..to_group(id, "")
+    };
+    sender.accept(&[to_hook("a"), to_hook("b")]);
+    assert_eq!(ids(&sender.start_all()), ["a", "b"]);
+}
+
+#[test]
 fn a_blocked_apps_messages_leave_the_way_of_the_others() {
     let mut sender = Sender::open(&opened(0, Bytes::new()));
     sender.accept(&[notification("1", "bad", &["a"])]);
