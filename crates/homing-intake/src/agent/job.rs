@@ -18,8 +18,9 @@ use homing_core::{
 use tracing::info;
 
 use super::{
-    Options, TypeRule,
+    Options,
     frame::{Frame, Garbage, Measure},
+    options::fits,
 };
 use crate::{
     check::{Checked, Wrong},
@@ -177,18 +178,14 @@ impl Reader<'_> {
 
     /// The type of the event, by the table.
     fn kind(&self, data: &Value) -> &str {
-        let (push_type, kind) = (data.get("push_type"), data.get("type"));
-        let fits = |rule: &&TypeRule| {
-            rule.push_type.as_ref().is_none_or(|own| own.is(push_type))
-                && rule.r#type.as_ref().is_none_or(|own| own.is(kind))
-        };
-        self.options.types.iter().find(fits).map_or(&self.options.default_type, |rule| &rule.event)
+        let rule = self.options.types.iter().find(|rule| rule.is_for(data));
+        rule.map_or(&self.options.default_type, |rule| &rule.event)
     }
 
     /// Who wrote what a group is told, if that counts.
     fn author(&self, data: &Value) -> Option<Value> {
         let author = &self.options.author;
-        let counts = !author.field.is_empty() && author.when.iter().all(|(field, value)| value.is(data.get(field)));
+        let counts = !author.field.is_empty() && fits(&author.when, data);
         let found = data.get(&author.field).filter(|_| counts)?;
         found.text().filter(|text| !text.is_empty()).map(|text| Value::from(text.as_ref()))
     }

@@ -12,7 +12,10 @@ use rmpv::Value as Rmp;
 use serde_json::json;
 
 use super::*;
-use crate::{Lane, Parts, Settings, agent::Text};
+use crate::{
+    Lane, Parts, Settings,
+    agent::{Text, TypeRule},
+};
 
 const TYPES: &str = "[AGENT_SILENT]\ncode = 100\nsilent = true\n[TALK]\ncode = 101\nbody = '{{ data.text }}'";
 
@@ -39,10 +42,11 @@ fn rig() -> Rig {
         seats: Vec::new(),
         clock: Arc::new(SystemClock::default()),
     };
-    let rule = super::TypeRule {
+    let rule = TypeRule {
         push_type: Some(Text::Text("talk".into())),
         r#type: Some(Text::Number(1)),
         event: "TALK".into(),
+        ..TypeRule::default()
     };
     let options = Options { types: vec![rule], ..Options::default() };
     let intake = Intake::new(parts, Settings::default()).unwrap();

@@ -1,6 +1,7 @@
 //! `[agent]`.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -90,10 +91,12 @@ impl Dialect {
     }
 }
 
-/// A value that services write as a number or as text.
+/// A value that services write as a number, as text, or as true and false.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Text {
+    /// `true`
+    Flag(bool),
     /// `1`
     Number(i64),
     /// `"1"`
@@ -101,26 +104,50 @@ pub enum Text {
 }
 
 impl Text {
-    /// Does `value` say the same?
+    /// Does `value` say the same? As in Python, whose clients these are, true is 1 and false is 0.
     pub(super) fn is(&self, value: Option<&Value>) -> bool {
-        let Some(text) = value.and_then(Value::text) else { return false };
+        let text = match value {
+            Some(Value::Bool(flag)) => Cow::Borrowed(if *flag { "1" } else { "0" }),
+            Some(value) => match value.text() {
+                Some(text) => text,
+                None => return false,
+            },
+            None => return false,
+        };
         match self {
+            Self::Flag(flag) => text == if *flag { "1" } else { "0" },
             Self::Number(number) => text == number.to_string(),
             Self::Text(own) => text == own.as_str(),
         }
     }
 }
 
+/// Have these fields of `data` these values?
+pub(super) fn fits(when: &BTreeMap<String, Text>, data: &Value) -> bool {
+    when.iter().all(|(field, value)| value.is(data.get(field)))
+}
+
 /// A line of the table of types; what it does not name fits always.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TypeRule {
     /// `data.push_type`
     pub push_type: Option<Text>,
     /// `data.type`
     pub r#type: Option<Text>,
+    /// Other fields of `data`.
+    #[serde(default)]
+    pub when: BTreeMap<String, Text>,
     /// The event's type, by its name in the catalogue.
     pub event: String,
+}
+
+impl TypeRule {
+    /// Is it for a message with this `data`?
+    pub(super) fn is_for(&self, data: &Value) -> bool {
+        let has = |own: &Option<Text>, field: &str| own.as_ref().is_none_or(|own| own.is(data.get(field)));
+        has(&self.push_type, "push_type") && has(&self.r#type, "type") && fits(&self.when, data)
+    }
 }
 
 /// Where an author stands, and when.
@@ -215,6 +242,29 @@ mod tests {
         assert!(!rule.r#type.as_ref().unwrap().is(Some(&Value::from("01"))));
         assert!(!rule.r#type.as_ref().unwrap().is(None));
         assert_eq!(options.idle, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_line_of_the_table_may_ask_for_any_field() {
+        let options =
+            read(r#"{"types":[{"push_type":"talk","type":17,"when":{"lock_status":1,"kind":"door"},"event":"A"}]}"#);
+        let data = |text: &str| homing_codec::decode(text.as_bytes(), homing_codec::Codec::Json).unwrap();
+        for (text, expected) in [
+            (r#"{"push_type":"talk","type":17,"lock_status":1,"kind":"door"}"#, true),
+            (r#"{"push_type":"talk","type":"17","lock_status":"1","kind":"door"}"#, true),
+            (r#"{"push_type":"talk","type":17,"lock_status":true,"kind":"door"}"#, true),
+            (r#"{"push_type":"talk","type":17,"lock_status":0,"kind":"door"}"#, false),
+            (r#"{"push_type":"talk","type":17,"lock_status":false,"kind":"door"}"#, false),
+            (r#"{"push_type":"talk","type":17,"lock_status":1}"#, false),
+            (r#"{"push_type":"talk","type":17,"lock_status":[1],"kind":"door"}"#, false),
+            (r#"{"push_type":"talk","type":6,"lock_status":1,"kind":"door"}"#, false),
+            ("[]", false),
+        ] {
+            assert_eq!(options.types[0].is_for(&data(text)), expected, "{text}");
+        }
+        let flag = read(r#"{"types":[{"when":{"locked":true},"event":"A"}]}"#);
+        assert!(flag.types[0].is_for(&data(r#"{"locked":1}"#)) && !flag.types[0].is_for(&data(r#"{"locked":"yes"}"#)));
+        assert!(serde_json::from_str::<Options>(r#"{"types":[{"wen":{},"event":"A"}]}"#).is_err());
     }
 
     #[test]

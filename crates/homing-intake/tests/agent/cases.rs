@@ -164,13 +164,20 @@ async fn the_preset_fits_its_types_and_the_clients_jobs() {
     let focus = options.focus.as_ref().unwrap().commands("1", true, 0);
     assert_eq!(focus, [["HSET", "User:1", "app_focus", "1"]]);
     let rig = Plan { options, types: read("agent_types.toml"), ..Plan::default() }.start().await;
-    let kinds = ["--push", "talk:1", "--push", "system:1", "--push", "system:6"];
-    let told = rig.client(&[&["send", "--count", "30", "--mode", "pipelined"], &kinds[..]].concat()).await;
-    assert_eq!(told["acked"], 30);
+    let kinds = ["talk:6", "talk:17", "service:1", "service:2", "system:6"].map(|kind| ["--push", kind]).concat();
+    let told = rig.client(&[&["send", "--count", "60", "--mode", "pipelined"], &kinds[..]].concat()).await;
+    assert_eq!(told["acked"], 60);
     let mut count = std::collections::BTreeMap::new();
     for item in rig.all().await {
         *count.entry(item["type"].as_str().unwrap().to_owned()).or_insert(0) += 1;
     }
-    let expected = [("AGENT_NOTICE", 10), ("AGENT_SILENT", 10), ("AGENT_TALK", 10)];
+    // 12 of each; lock_status is 1 in half of them, action in 9 of 24.
+    let expected = [
+        ("AGENT_LOCKED", 6),
+        ("AGENT_LOW_BATTERY", 12),
+        ("AGENT_SILENT", 27),
+        ("AGENT_SUPPORT", 9),
+        ("AGENT_UNLOCKED", 6),
+    ];
     assert_eq!(count, expected.map(|(kind, count)| (kind.to_owned(), count)).into());
 }

@@ -35,7 +35,8 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        let talk = TypeRule { push_type: Some(Text::Text("talk".into())), r#type: None, event: "AGENT_TALK".into() };
+        let talk = Some(Text::Text("talk".into()));
+        let talk = TypeRule { push_type: talk, event: "AGENT_TALK".into(), ..TypeRule::default() };
         let options = Options { types: vec![talk], ..Options::default() };
         Self { url: var("HOMING_TEST_REDIS_URL"), options, types: TYPES.to_owned(), high_water: 0 }
     }
