@@ -24,7 +24,7 @@ use tracing::info;
 use crate::config::Config;
 
 /// The part of the daemon's health.
-const PART: &str = "agent";
+pub const PART: &str = "agent";
 
 /// An answer of the Redis that holds the focus is waited for so long.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -105,6 +105,9 @@ impl Hashes {
         if store.kind != StoreKind::Redis {
             bail!("agent.focus.store: [{place}] is no redis");
         }
+        if !store.allow_write {
+            bail!("agent.focus.store: [{place}] is only read: say allow_write = true there");
+        }
         // What the client says of a URL could quote it.
         let client = redis::Client::open(store.url.expose_secret())
             .map_err(|_| anyhow::anyhow!("{place}.url: is no redis:// address"))?;
@@ -149,5 +152,36 @@ impl Focus for Hashes {
             let mut connection = self.connection().await?;
             command(&words).query_async(&mut connection).await.map_err(|error| error.to_string())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use homing_core::clock::SystemClock;
+
+    use super::*;
+
+    fn error(text: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("homing.toml");
+        std::fs::write(&file, format!("[agent]\n[agent.focus]\nstore = 's'\n{text}")).unwrap();
+        let config = Config::load(&[file]).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let focus = config.agent.as_ref().unwrap().focus.as_ref().unwrap();
+        listener(&config, focus, &clock).map_or_else(|error| format!("{error:#}"), |_| "nothing".to_owned())
+    }
+
+    #[test]
+    fn a_focus_that_cannot_be_heard_or_noted_is_refused() {
+        let mqtt = "[channel.mqtt]\nurl = 'mqtt://127.0.0.1'\n";
+        assert_eq!(error(""), "agent.focus: there is no [channel.mqtt]");
+        assert_eq!(error(mqtt), "agent.focus.store: there is no [stores.s]");
+        let store = |more: &str| error(&format!("{mqtt}[stores.s]\n{more}"));
+        let sql = store("kind = 'sqlite'\nurl = 'sqlite://x'\nallow_write = true");
+        assert_eq!(sql, "agent.focus.store: [stores.s] is no redis");
+        let read = store("kind = 'redis'\nurl = 'redis://127.0.0.1'");
+        assert_eq!(read, "agent.focus.store: [stores.s] is only read: say allow_write = true there");
+        assert_eq!(store("kind = 'redis'\nurl = 'redis://127.0.0.1'\nallow_write = true"), "nothing");
     }
 }

@@ -15,6 +15,9 @@ use tracing::{info, warn};
 /// One provider's examination may take this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Senders look for the first time after this long: one that is started again and again is no burden to the provider.
+const FIRST: Duration = Duration::from_secs(30);
+
 /// Senders look again after this long.
 const ROUND: Duration = Duration::from_secs(3_600);
 
@@ -49,8 +52,12 @@ pub fn ends_soon(credential: &Credential, now: i64) -> bool {
     credential.expires_at.is_some_and(|at| at - now < SOON)
 }
 
-/// Examines at once and then every hour, for metrics and the log, until told to stop.
+/// Examines soon and then every hour, for metrics and the log, until told to stop.
 pub async fn watch(channels: BTreeMap<String, Arc<dyn Channel>>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(FIRST) => {}
+        () = stop.cancelled() => return,
+    }
     loop {
         for credential in tokio::select! {
             found = examine(&channels) => found,

@@ -1,14 +1,21 @@
 //! `[intake]`: events over HTTP, as a daemon of its own or beside the workers of `homing up`.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use homing_core::{
     clock::Clock,
     ledger::Role,
     queue::{Queue, QueueName},
+    registry::Registry,
 };
-use homing_intake::{Intake, Key, Lane, Parts, Settings, books::Shard, router};
+use homing_intake::{
+    Capability, Intake, Key, Lane, Parts, Settings,
+    books::Shard,
+    receipts::Receipts,
+    registry::{Desk, Pump, Told},
+    router,
+};
 use homing_pipeline::context::Context;
 use homing_runtime::duration;
 use homing_stores::Stores;
@@ -73,6 +80,10 @@ pub struct ApiKey {
     /// Only these lanes.
     #[serde(default)]
     pub lanes: Vec<String>,
+    /// What it is for: `events`, `registry`, `receipts`. Without it a key without lanes may do everything, one with lanes
+    /// only events.
+    #[serde(default)]
+    pub may: Vec<Capability>,
 }
 
 impl Section {
@@ -83,7 +94,7 @@ impl Section {
 
     /// Has the daemon anything to do under this configuration?
     pub fn has_work(config: &Config) -> bool {
-        config.intake.is_used() || config.agent.is_some()
+        config.intake.is_used() || config.agent.is_some() || config.registry.is_some()
     }
 
     fn settings(&self) -> Settings {
@@ -157,19 +168,44 @@ pub fn build(
     settings: Settings,
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
+    registry: Option<Arc<dyn Registry>>,
 ) -> anyhow::Result<Intake> {
     let parts =
         Parts { queue, catalogue: Arc::new(config.catalogue()?), lanes: lanes(config)?, seats: seats(config), clock };
-    Intake::new(parts, settings).context("intake")
+    let mut intake = Intake::new(parts, settings).context("intake")?;
+    for key in config.intake.keys.iter().filter(|key| !key.may.is_empty()) {
+        intake = intake.with_access(&key.name, &key.may).context("intake.keys")?;
+    }
+    let prover = config.receipts.prover()?.map(Arc::new);
+    intake = intake.with_receipts(Receipts::new(prover, config.receipts.rate.unwrap_or(Receipts::RATE)));
+    if let Some(registry) = registry {
+        let channels: BTreeSet<&String> = config.lane.values().flat_map(|lane| lane.delivery.keys()).collect();
+        intake = intake.with_registry(Desk::new(registry, channels.into_iter().cloned().collect()));
+    }
+    Ok(intake)
+}
+
+/// Tells services of what becomes of devices, and sweeps out what is inactive.
+fn pump(config: &Config, intake: &Arc<Intake>, stores: &Stores) -> anyhow::Result<Option<Pump>> {
+    let (Some(registry), Some(section)) = (stores.registry(), &config.registry) else { return Ok(None) };
+    let told = section.events_lane.clone().map(|lane| Told {
+        lane,
+        kind: section.events_type.clone(),
+        app: section.events_app.clone(),
+        hooks: section.hooks.clone(),
+    });
+    Pump::new(Arc::clone(intake), registry, told).context("registry").map(Some)
 }
 
 /// Does the section fit the rest? From now on the daemon is not ready before the intake is.
 ///
 /// # Errors
 /// Names the key that does not fit.
-pub fn check(config: &Config, cx: &Context) -> anyhow::Result<()> {
-    let intake = build(config, config.intake.settings(), Arc::clone(&cx.queue), Arc::clone(&cx.clock))?;
-    agent::build(config, &Arc::new(intake), &cx.clock)?;
+pub fn check(config: &Config, stores: &Stores, cx: &Context) -> anyhow::Result<()> {
+    let (settings, registry) = (config.intake.settings(), stores.registry());
+    let intake = Arc::new(build(config, settings, Arc::clone(&cx.queue), Arc::clone(&cx.clock), registry)?);
+    agent::build(config, &intake, &cx.clock)?;
+    pump(config, &intake, stores)?;
     cx.status.not_ready(PART, "starting");
     Ok(())
 }
@@ -178,9 +214,11 @@ pub fn check(config: &Config, cx: &Context) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// The section does not fit, or the address cannot be listened on.
-pub async fn serve(config: &Config, _stores: &Stores, cx: &Context) -> anyhow::Result<()> {
+pub async fn serve(config: &Config, stores: &Stores, cx: &Context) -> anyhow::Result<()> {
     let settings = config.intake.settings();
-    let intake = Arc::new(build(config, settings.clone(), Arc::clone(&cx.queue), Arc::clone(&cx.clock))?);
+    let (queue, clock) = (Arc::clone(&cx.queue), Arc::clone(&cx.clock));
+    let intake = Arc::new(build(config, settings.clone(), queue, clock, stores.registry())?);
+    let pump = pump(config, &intake, stores)?;
     let jobs = agent::build(config, &intake, &cx.clock)?;
     let listen = settings.listen;
     let listener =
@@ -209,9 +247,15 @@ pub async fn serve(config: &Config, _stores: &Stores, cx: &Context) -> anyhow::R
             None => Ok(()),
         }
     };
+    let told = async {
+        if let Some(pump) = pump {
+            pump.run(cx.stop.clone()).await;
+        }
+        Ok(())
+    };
     tokio::select! {
         // A listener that fails ends the daemon, and so the other one.
-        served = async { tokio::try_join!(http, jobs) } => served.map(|_| ()),
+        served = async { tokio::try_join!(http, jobs, told) } => served.map(|_| ()),
         () = look => Ok(()),
     }
 }

@@ -15,9 +15,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let args = Arguments::parse();
-    let wire: Box<daemon::Wire> = Box::new(|config, _, kit| {
+    let wire: Box<daemon::Wire> = Box::new(|config, stores, kit| {
         // What does not fit is told before anything is opened.
-        intake::check(config, &kit.cx)?;
+        intake::check(config, stores, &kit.cx)?;
         Ok(Vec::new())
     });
     let serve: Box<daemon::Extra> =

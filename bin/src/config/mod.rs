@@ -197,6 +197,8 @@ pub struct Sender {
 pub struct Receipts {
     /// Makes the proofs that notifications carry; without it only callers with a key may post receipts.
     pub key: Option<SecretString>,
+    /// Receipts per second that one address may send by a proof alone; 20 by default.
+    pub rate: Option<u32>,
 }
 
 impl Receipts {

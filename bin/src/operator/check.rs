@@ -120,7 +120,7 @@ fn without_text(catalogue: &Catalogue) -> Vec<&str> {
     let empty = |kind: &&homing_core::catalogue::PushType| {
         catalogue.compose(kind, &event, "").is_ok_and(|content| content.title.is_empty() && content.body.is_empty())
     };
-    let silent = catalogue.types().iter().filter(empty).map(|kind| kind.name.as_str());
+    let silent = catalogue.types().iter().filter(|kind| !kind.silent).filter(empty).map(|kind| kind.name.as_str());
     silent.filter(|name| *name != SILENT).collect()
 }
 

@@ -91,7 +91,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         gorush_app: Some("higo".to_owned()),
         ..homing_intake::Settings::default()
     };
-    let intake = intake::build(&config, open.clone(), Arc::clone(&cx.queue), Arc::clone(&cx.clock))?;
+    let intake = intake::build(&config, open.clone(), Arc::clone(&cx.queue), Arc::clone(&cx.clock), None)?;
     let intake = Arc::new(intake);
     let demo = Arc::new(Demo {
         queue: Arc::clone(&cx.queue),

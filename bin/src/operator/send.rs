@@ -63,7 +63,7 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     let events = events(options)?;
     let config = Config::load(&options.config)?;
     let settings = Settings { brake: config.intake.brake, ..Settings::default() };
-    let intake = intake::build(&config, settings, wiring::queue(&config)?, Arc::new(SystemClock::default()))?;
+    let intake = intake::build(&config, settings, wiring::queue(&config)?, Arc::new(SystemClock::default()), None)?;
     let (caller, lane) = (Caller::local("homing send"), options.lane.as_deref());
     let sent = match events {
         Value::List(all) => intake.send_all(&caller, all, lane).await,

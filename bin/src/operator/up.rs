@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> ExitCode {
         workers.extend(wiring::senders(config, stores, &all, &channels, kit)?);
         workers.extend(wiring::scanners(config, stores, None, &kit.cx)?);
         if intake::Section::has_work(config) {
-            intake::check(config, &kit.cx)?;
+            intake::check(config, stores, &kit.cx)?;
         }
         Ok(workers)
     });

@@ -176,7 +176,7 @@ pub fn check(config: &Config, stores: &Stores) -> anyhow::Result<()> {
     scanners(config, stores, None, &kit.cx)?;
     config.admin.check()?;
     if crate::intake::Section::has_work(config) {
-        crate::intake::check(config, &kit.cx)?;
+        crate::intake::check(config, stores, &kit.cx)?;
     }
     Ok(())
 }

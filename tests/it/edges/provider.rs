@@ -258,7 +258,7 @@ async fn an_answer_that_never_comes_is_asked_for_five_times() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_asks_for_less_gets_less() {
     let world = World::start("[sender]\npause = '300ms'\npause_cap = '1s'\n").await;
-    world.faults(json!({"http_status": 429, "retry_after": 1})).await;
+    world.faults(json!({"http_status": 429, "retry_after": 1, "call": "single_device"})).await;
     let _daemons = [world.daemon("distributor").await, world.daemon("sender").await];
     let (items, expected) = events("limited", told_on("higo-android").take(150));
     world.rpush(ENTRY, &items).await;

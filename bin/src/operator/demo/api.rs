@@ -7,7 +7,7 @@
 //! | `GET /metrics`, `/healthz`, `/readyz`, `/version` | the admin port's |
 //! | `GET /`, `/demo.js`, `/notify.js`, `/demo.css`, `/sw.js` | the page, and its service worker |
 //! | `POST /demo/browser` | makes a browser's subscription a device |
-//! | `GET /demo/setup`, `/demo/queues`, `/demo/explain/{user}` | what it shows beside |
+//! | `GET /demo/setup`, `/demo/queues`, `/demo/explain/{user}`, `/demo/trace/{id}` | what it shows beside |
 //!
 //! There is no key: the port listens on loopback, and a page of somebody else's in a browser here gives itself away by
 //! its `Host` (a name that was bent to 127.0.0.1) or its `Origin`.
@@ -39,7 +39,10 @@ use super::{
     phones::Phones,
     sample,
 };
-use crate::{config::Config, operator::explain};
+use crate::{
+    config::Config,
+    operator::{explain, trace},
+};
 
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
@@ -99,6 +102,7 @@ pub(super) fn router(demo: Arc<Demo>, intake: Arc<Intake>) -> Router {
         .route("/demo/browser", post(browser).layer(DefaultBodyLimit::max(WISH_MAX)))
         .route("/demo/queues", get(queues))
         .route("/demo/explain/{user}", get(explain_user))
+        .route("/demo/trace/{id}", get(trace_of))
         .route("/metrics", get(admin))
         .route("/healthz", get(admin))
         .route("/readyz", get(admin))
@@ -213,6 +217,14 @@ async fn queues(State(demo): Shared) -> Response {
         });
     }
     Json(all).into_response()
+}
+
+/// As `/v1/events/{id}`; of a message that nothing is on record about yet it is empty, and no error in a browser's console.
+async fn trace_of(State(demo): Shared, Path(id): Path<String>) -> Response {
+    match trace::read(&demo.config, &*demo.queue, &id).await {
+        Ok(trace) => Json(trace).into_response(),
+        Err(error) => unavailable(&error),
+    }
 }
 
 /// What each lane says of a user now.

@@ -49,8 +49,8 @@ async function worker() {
 
 async function subscribe(push) {
   const options = { userVisibleOnly: true, applicationServerKey: bytes(setup.vapid) };
-  const slow = 'The push service of this browser does not answer within 30 s. Has this machine a connection to it?';
-  const ask = () => within(30, push.subscribe(options), slow);
+  const slow = 'This browser has no push service, or no connection to it: it does not answer within 15 s.';
+  const ask = () => within(15, push.subscribe(options), slow);
   try {
     return await ask().catch(async (error) => {
       const known = await push.getSubscription();
@@ -81,25 +81,26 @@ async function register(subscription) {
   return said.user;
 }
 
+// `target` is the device: a user may have phones, too.
 const words = {
-  delivered: ['The push service accepted it. Waiting for this browser to show it ..', ''],
-  shown: ['Shown: the service worker says so. Click the notification.', 'good'],
-  clicked: ['Clicked.', 'good'],
+  delivered: (target) => [`Accepted for ${target}. Waiting for the receipt.`, ''],
+  shown: (target) => [`Shown by ${target}: its service worker says so. Click the notification.`, 'good'],
+  clicked: (target) => [`Clicked on ${target}.`, 'good'],
 };
 
 // Tells each new end of the message, until it was clicked, or another push began.
 async function follow(id, mine) {
   const told = new Set();
   for (const began = Date.now(); mine === turn && Date.now() - began < 600000;) {
-    const trace = await get(`/v1/events/${encodeURIComponent(id)}`);
-    const ends = (trace?.records ?? []).filter((r) => !['received', 'expanded', 'passed', 'queued'].includes(r.fate));
+    const trace = await get(`/demo/trace/${encodeURIComponent(id)}`);
+    const ends = trace.records.filter((r) => !['received', 'expanded', 'passed', 'queued'].includes(r.fate));
     for (const r of ends) {
       const fate = r.how ?? r.fate;
       const key = [fate, r.target].join();
       if (told.has(key)) continue;
       told.add(key);
       const why = [r.rule && `rule ${r.rule}`, r.why, r.error, r.reason].filter(Boolean).join('; ');
-      const [text, name] = words[fate] ?? [`${fate}: ${why}`, 'bad'];
+      const [text, name] = words[fate]?.(r.target) ?? [`${fate}: ${[r.target, why].filter(Boolean).join('; ')}`, 'bad'];
       step(text, name);
       if (fate === 'clicked') return;
     }

@@ -19,7 +19,6 @@ const option = (value, label) => { const one = make('option', label); one.value 
 
 async function get(path) {
   const answer = await fetch(path);
-  if (answer.status === 404) return null;
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
@@ -88,9 +87,9 @@ async function explain(phone) {
 async function showTrace() {
   const id = $('#events').value;
   if (!id) return;
-  const trace = await get(`/v1/events/${encodeURIComponent(id)}`);
+  const trace = await get(`/demo/trace/${encodeURIComponent(id)}`);
   const held = ['skipped', 'deferred', 'no_device', 'bad_token', 'dead', 'expired', 'invalid', 'cancelled', 'retried'];
-  $('#trace').replaceChildren(...(trace?.records ?? []).map((r) => {
+  $('#trace').replaceChildren(...trace.records.map((r) => {
     const until = r.until ? `until ${new Date(r.until).toLocaleString()}` : '';
     const why = [r.rule && `rule ${r.rule}`, until, r.why, r.error, r.reason].filter(Boolean).join('; ');
     const name = held.includes(r.fate) ? 'held' : '';
