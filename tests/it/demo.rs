@@ -1,4 +1,7 @@
-//! `homing demo` as somebody uses it who has just cloned the project: no service, one port, two phones.
+//! `homing demo` as somebody uses it who has just cloned the project: no service, one port, two phones, a browser.
+
+mod browser;
+mod chromium;
 
 use std::{
     path::Path,
@@ -24,6 +27,10 @@ struct Demo {
 impl Demo {
     /// Starts it and waits until it is ready.
     async fn start(dir: &Path, data: Option<&Path>) -> Self {
+        Self::start_with(dir, data, &[]).await
+    }
+
+    async fn start_with(dir: &Path, data: Option<&Path>, more: &[&str]) -> Self {
         // For reqwest.
         rustls::crypto::ring::default_provider().install_default().ok();
         let port = free_port().to_string();
@@ -31,6 +38,7 @@ impl Demo {
         if let Some(data) = data {
             args.extend(["--data", data.to_str().unwrap()]);
         }
+        args.extend(more);
         let temporary = [("TMPDIR", dir.to_str().unwrap())];
         let process = Process::start(dir, "demo", HOMING, args, &temporary).ready().await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -201,7 +209,7 @@ async fn the_demo_tells_every_audience_and_says_why_others_got_nothing() {
     let (code, text) = homing(&data, &["ledger"]);
     assert!(code == 0 && text.ends_with("balanced\n") && !text.contains("NOT"), "{text}");
     let queues = demo.get("/demo/queues").await.unwrap();
-    assert_eq!(queues.as_array().unwrap().len(), 8, "{queues:#}");
+    assert_eq!(queues.as_array().unwrap().len(), 11, "{queues:#}");
     assert_eq!(queues.as_array().unwrap().iter().map(|q| q["waiting"].as_u64().unwrap()).sum::<u64>(), 0);
     assert!(queues.as_array().unwrap().iter().any(|q| q["delayed"].as_u64().unwrap() > 0), "user 6 waits: {queues:#}");
 
@@ -235,6 +243,8 @@ async fn the_page_is_for_this_machine_and_its_events_are_checked() {
     for (path, kind, word) in [
         ("/", "text/html; charset=utf-8", "<script src=\"/demo.js\""),
         ("/demo.js", "text/javascript; charset=utf-8", "textContent"),
+        ("/notify.js", "text/javascript; charset=utf-8", "requestPermission"),
+        ("/sw.js", "text/javascript; charset=utf-8", "showNotification"),
         ("/demo.css", "text/css; charset=utf-8", ".phone"),
         ("/demo/setup", "application/json", "GOODS_SENT"),
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8", "homing_lease_owned"),
@@ -261,7 +271,9 @@ async fn the_page_is_for_this_machine_and_its_events_are_checked() {
     for path in ["/", "/v1/ledger", "/v1/phones/42", "/demo/queues", "/metrics"] {
         assert_eq!(ask(Method::GET, path, "host", "evil.example").await, StatusCode::FORBIDDEN, "{path}");
     }
-    assert_eq!(ask(Method::POST, "/v1/events", "origin", "http://evil.example").await, StatusCode::FORBIDDEN);
+    for path in ["/v1/events", "/v1/receipts", "/demo/browser"] {
+        assert_eq!(ask(Method::POST, path, "origin", "http://evil.example").await, StatusCode::FORBIDDEN, "{path}");
+    }
     assert_eq!(ask(Method::POST, "/v1/events", "origin", &demo.base).await, StatusCode::ACCEPTED);
     let wrong = json!({"type": "NO_SUCH", "to": {"user": "1"}}).to_string();
     let refused = demo.http.post(format!("{}/v1/events", demo.base)).body(wrong).send().await.unwrap();

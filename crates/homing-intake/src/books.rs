@@ -10,6 +10,8 @@ use homing_core::{
 };
 use serde::Serialize;
 
+use crate::receipts;
+
 /// Shards that are asked at once.
 pub(crate) const WIDTH: usize = 8;
 
@@ -40,6 +42,9 @@ pub struct Ledger {
     pub balanced: bool,
     /// Per lane, its stages, summed over the shards.
     pub lanes: BTreeMap<String, BTreeMap<&'static str, Line>>,
+    /// What devices said: `shown`, `clicked`. They stand beside the sums and in none of them: nobody owes a receipt.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub receipts: BTreeMap<String, i64>,
     /// Shards with a line that does not balance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unbalanced: Vec<String>,
@@ -60,14 +65,18 @@ pub async fn trace(queue: &dyn Queue, seats: &[QueueName], shards: &[Shard], id:
     Ok(Trace { id: id.to_owned(), records })
 }
 
-/// Reads the ledger of every shard. Each shard's snapshot is consistent; between shards a message may be on its way.
+/// Reads the ledger of every shard, and the counts of receipts. Each shard's snapshot is consistent; between shards a
+/// message may be on its way.
 ///
 /// # Errors
 /// The server cannot be reached.
 pub async fn ledger(queue: &dyn Queue, shards: &[Shard]) -> Result<Ledger> {
     let calls: Vec<_> = shards.iter().map(|shard| queue.inspect(&shard.queue)).collect();
     let snapshots = stream::iter(calls).buffered(WIDTH).try_collect::<Vec<_>>().await?;
-    let mut ledger = Ledger { balanced: true, lanes: BTreeMap::new(), unbalanced: Vec::new() };
+    let said = queue.inspect(&receipts::shard()).await?;
+    let said = said.counts.iter().filter_map(|(field, n)| Some((field.strip_prefix("client.")?.to_owned(), n)));
+    let mut ledger =
+        Ledger { balanced: true, lanes: BTreeMap::new(), receipts: said.collect(), unbalanced: Vec::new() };
     for (shard, snapshot) in shards.iter().zip(snapshots) {
         for line in balance(&snapshot, shard.role) {
             if !line.balanced {

@@ -33,11 +33,12 @@ pub(super) struct Wish {
     locale: Option<String>,
 }
 
-/// As `JSON.stringify` writes it; other members are passed over, so that a browser has one token.
+/// Of what `JSON.stringify` writes the members that matter, so that a browser has one token. It ends with the address:
+/// traces show the end of a token.
 #[derive(Debug, Deserialize, Serialize)]
 struct Subscription {
-    endpoint: String,
     keys: Keys,
+    endpoint: String,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -170,7 +171,7 @@ mod tests {
 
     fn wish(n: usize, user: Option<&str>) -> Wish {
         let keys = Keys { p256dh: "B".to_owned(), auth: "a".to_owned() };
-        let subscription = Subscription { endpoint: format!("https://push.example/{n}"), keys };
+        let subscription = Subscription { keys, endpoint: format!("https://push.example/{n}") };
         Wish { subscription, user: user.map(str::to_owned), locale: Some("zh-CN".to_owned()) }
     }
 
@@ -221,7 +222,7 @@ mod tests {
         }
         assert!(matches!(browsers.register(wish(100, None)).await, Err(Refused::Full)));
         browsers.register(wish(7, None)).await.unwrap();
-        run(&browsers, "UPDATE device SET removed = 1 WHERE token LIKE '%/8\"%'");
+        run(&browsers, "UPDATE device SET removed = 1 WHERE token LIKE '%/8\"}'");
         browsers.register(wish(100, None)).await.unwrap();
         assert_eq!(browsers.users().await.unwrap().len(), 60 + 100);
     }
