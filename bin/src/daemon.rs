@@ -37,8 +37,8 @@ pub struct Common {
     pub admin: Option<std::net::SocketAddr>,
 }
 
-/// A queue server that does not answer does not keep a daemon from starting.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// A queue server that has not answered within this time is said to be away.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// Makes the workers of a daemon.
 pub type Wire = dyn Fn(&Config, &Stores, &Kit) -> anyhow::Result<Vec<Box<dyn Worker>>>;
@@ -71,10 +71,6 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
             Err(error) => return refuse(name, &error.into()),
         };
         let kit = Kit::start(cx);
-        if !config.migration.is_empty() {
-            // Until the board was read a migration counts as off: everybody would be told the old way for a moment.
-            tokio::time::timeout(FIRST_LOOK, kit.board.first_look()).await.ok();
-        }
         match wire(&config, &stores, &kit) {
             Ok(workers) if workers.is_empty() && extra.is_none() => {
                 refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it"))
@@ -101,9 +97,16 @@ pub fn employ(daemon: &mut Daemon, kit: &Kit, mut worker: Box<dyn Worker>) {
     let (cx, board, name) = (kit.cx.clone(), Arc::clone(&kit.board), worker.shard().to_string());
     // Known from the start, so that the daemon is not ready before the shard was taken or is known to be another's.
     daemon.health().part(name.clone());
+    let part = name.clone();
     daemon.supervise(name, async move {
+        let looked = async {
+            if tokio::time::timeout(FIRST_LOOK, board.first_look()).await.is_err() {
+                cx.status.not_ready(&part, "the queue server is unavailable: its notice board was not read yet");
+                board.first_look().await;
+            }
+        };
         tokio::select! {
-            () = board.first_look() => keep(&cx, &mut *worker).await,
+            () = looked => keep(&cx, &mut *worker).await,
             () = cx.stop.cancelled() => {}
         }
         Ok::<(), std::convert::Infallible>(())
