@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use homing_core::receipt::Prover;
 use serde_json::{Value, json};
 
 use super::{
@@ -135,6 +136,8 @@ async fn a_browser_is_notified_and_its_receipts_are_shown() {
     let proof = requests.iter().find_map(|r| r["request"]["postData"].as_str().filter(|body| body.contains("clicked")));
     let proof: Value = serde_json::from_str(proof.unwrap()).unwrap();
     assert_eq!(proof["proof"], message["data"]["homing"]["proof"], "{proof}");
+    let prover = Prover::new(&std::fs::read(data.join("receipts.key")).unwrap()).unwrap();
+    assert!(prover.is_proof(&id, proof["proof"].as_str().unwrap()), "{proof}");
     assert_eq!((&proof["user"], &proof["id"]), (&json!("101"), &json!(id)));
 
     // The same on the page, by HTTP, and by the operator's tool.
