@@ -123,7 +123,8 @@ pub enum Fate {
     },
     /// It is tried again.
     Retried {
-        /// When.
+        /// When; `due` in JSON, where `at` is the record's own.
+        #[serde(rename = "due")]
         at: Millis,
         /// Why.
         why: String,
@@ -272,4 +273,19 @@ pub struct Record {
     /// In words, where the fate alone does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn a_record_as_json_says_when_it_was_written_and_when_it_is_due() {
+        let fate = Fate::Retried { at: 9, why: "busy".to_owned() };
+        let record = Record { at: 7, id: "m".to_owned(), stage: Stage::Send, fate, target: None, reason: None };
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(text, r#"{"at":7,"id":"m","stage":"send","fate":"retried","due":9,"why":"busy"}"#);
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
 }

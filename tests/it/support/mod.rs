@@ -14,7 +14,7 @@ pub(crate) use crowd::Crowd;
 pub(crate) use installation::Installation;
 pub(crate) use process::{Process, free_port};
 pub(crate) use producer::{Producer, mysql};
-pub(crate) use world::{GROUP_CHATS, PRIVATE_CHATS, World};
+pub(crate) use world::{GROUP_CHATS, PRIVATE_CHATS, World, start_redis};
 
 /// A variable that `scripts/test` sets.
 pub(crate) fn variable(name: &str) -> String {

@@ -292,7 +292,8 @@ impl World {
     }
 }
 
-async fn start_redis(dir: &Path, port: u16) -> Process {
+/// A redis-server of one's own, its data in `dir`.
+pub(crate) async fn start_redis(dir: &Path, port: u16) -> Process {
     let port_text = port.to_string();
     let dir_text = dir.to_str().unwrap();
     let args = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", dir_text];
