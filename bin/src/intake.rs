@@ -1,6 +1,11 @@
 //! `[intake]`: events over HTTP, as a daemon of its own or beside the workers of `homing up`.
 
-use std::{collections::{BTreeMap, BTreeSet}, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use homing_core::{

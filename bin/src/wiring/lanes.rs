@@ -10,6 +10,7 @@ use homing_core::{
     catalogue::Catalogue,
     event::{self, Kind},
     lookup::{Lookup, Members},
+    notification::Platform,
     quiet::QuietHours,
     rules::{Accepts, Exists, ProfileDefaults, Quiet, Rule},
 };
@@ -166,14 +167,17 @@ pub fn migrations(config: &Config) -> anyhow::Result<Vec<Migration>> {
     each.collect()
 }
 
-/// The channel that a lane's key names, for which it has lists.
+/// The channel that a lane's key names: one that has lists here, and topics to tell.
 fn way(name: &str, lane: &Lane, key: &str, channel: Option<&String>) -> anyhow::Result<Option<String>> {
-    match channel {
-        Some(channel) if !lane.delivery.contains_key(channel) => {
-            bail!("lane.{name}.{key}: lane.{name}.delivery has no lists of {channel}")
-        }
-        channel => Ok(channel.cloned()),
+    let Some(channel) = channel else { return Ok(None) };
+    let place = format!("lane.{name}.{key}");
+    if !lane.delivery.contains_key(channel) {
+        bail!("{place}: lane.{name}.delivery has no lists of {channel}");
     }
+    if !channels::known(&place, channel)?.0.contains(&Platform::Mqtt) {
+        bail!("{place}: {channel} has no topics; mqtt has");
+    }
+    Ok(Some(channel.clone()))
 }
 
 fn lane_of(
