@@ -20,7 +20,8 @@ fn main() -> ExitCode {
         intake::check(config, stores, &kit.cx)?;
         Ok(Vec::new())
     });
-    let serve: Box<daemon::Extra> =
-        Box::new(|config, stores, kit| Box::pin(async move { intake::serve(&config, &stores, &kit.cx).await }));
+    let serve: Box<daemon::Extra> = Box::new(|config, stores, kit| {
+        Box::pin(async move { Box::pin(intake::serve(&config, &stores, &kit.cx)).await })
+    });
     daemon::run("homing-intake", &args.common, &wire, Some(serve))
 }

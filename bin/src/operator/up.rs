@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> ExitCode {
             let channels = wiring::channels(&config, &Scope::default(), &kit.cx.clock)?;
             let watch = doctor::watch(channels, Arc::clone(&kit.cx.clock), kit.cx.stop.clone());
             if intake::Section::has_work(&config) {
-                let (served, ()) = tokio::join!(intake::serve(&config, &stores, &kit.cx), watch);
+                let (served, ()) = tokio::join!(Box::pin(intake::serve(&config, &stores, &kit.cx)), watch);
                 return served;
             }
             watch.await;
