@@ -23,7 +23,7 @@ use tracing::info;
 
 use crate::config::Config;
 
-/// The part of the daemon's health.
+/// The part of the daemon's health: ready once it listens.
 pub const PART: &str = "agent";
 
 /// An answer of the Redis that holds the focus is waited for so long.

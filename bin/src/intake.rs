@@ -209,7 +209,9 @@ fn pump(config: &Config, intake: &Arc<Intake>, stores: &Stores) -> anyhow::Resul
 pub fn check(config: &Config, stores: &Stores, cx: &Context) -> anyhow::Result<()> {
     let (settings, registry) = (config.intake.settings(), stores.registry());
     let intake = Arc::new(build(config, settings, Arc::clone(&cx.queue), Arc::clone(&cx.clock), registry)?);
-    agent::build(config, &intake, &cx.clock)?;
+    if agent::build(config, &intake, &cx.clock)?.is_some() {
+        cx.status.not_ready(agent::PART, "starting");
+    }
     pump(config, &intake, stores)?;
     cx.status.not_ready(PART, "starting");
     Ok(())
