@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may panic and print figures")]
 
 mod adding;
+mod agent;
 mod channels;
 mod crash_points;
 mod demo;
