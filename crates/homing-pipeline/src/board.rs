@@ -24,7 +24,7 @@ use homing_core::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -138,6 +138,7 @@ impl Board {
         let mut troubled = false;
         let mut flushed = Instant::now();
         loop {
+            let looked = Instant::now();
             let mut trouble = self.look(queue, clock.now()).await.err();
             if flushed.elapsed() >= EVERY || stop.is_cancelled() {
                 flushed = Instant::now();
@@ -162,7 +163,8 @@ impl Board {
                     self.put_up(queue, clock.now()).await.ok();
                     return;
                 }
-                () = queue.noticed() => sleep(TOGETHER).await,
+                // The first of many is looked at without delay.
+                () = queue.noticed() => sleep_until(looked + TOGETHER).await,
                 () = self.urgent.notified(), if !troubled => {}
                 () = sleep(EVERY) => {}
             }

@@ -342,9 +342,14 @@ impl Gate {
         let mut news = None;
         if let Some((least, why)) = ask {
             state.failures = 0;
-            let until = if !paused {
-                let length = state.pause.unwrap_or_default().max(rule.pause).max(least);
-                state.pause = Some((length * 2).min(rule.cap.max(least)));
+            let until = if !paused && why == Why::Wish {
+                // The provider knows best how long; `pause` only says that there is one.
+                state.pause.get_or_insert_default();
+                state.why = why;
+                instant + least
+            } else if !paused {
+                let length = state.pause.unwrap_or_default().max(rule.pause);
+                state.pause = Some((length * 2).min(rule.cap));
                 state.why = why;
                 instant + length
             } else if why == Why::Wish {

@@ -100,6 +100,19 @@ fn a_providers_wish_is_obeyed_and_only_ever_extended() {
 }
 
 #[test]
+fn a_wish_is_neither_shorter_nor_longer_than_the_provider_says() {
+    let (gate, start) = (gate(), Instant::now());
+    for second in [0, 3, 6] {
+        let now = start + seconds(second);
+        gate.answer(Outcome::limited(Some(3_000)), now);
+        assert_eq!(gate.look(now), Pass::Shut(now + seconds(3)), "not doubled, not raised to the own pause");
+    }
+    let now = start + seconds(9);
+    gate.answer(Outcome::Config, now);
+    assert_eq!(gate.look(now), Pass::Shut(now + RULE.pause), "refused credentials have their own");
+}
+
+#[test]
 fn no_wish_is_believed_for_more_than_an_hour() {
     let (gate, now) = (gate(), Instant::now());
     assert_eq!(gate.answer(Outcome::limited(Some(Millis::MAX)), now), Some(NOW + LONGEST));

@@ -28,7 +28,7 @@ use super::{
     settle::{Verdict, settle},
 };
 use crate::{
-    gates::{self, Gates, Pass},
+    gates::{self, Gate, Gates, Pass},
     meter,
 };
 
@@ -85,6 +85,8 @@ pub(super) struct Desk {
     windows: Vec<Window>,
     /// Lists that may hold something behind their window.
     unread: HashSet<Log>,
+    /// Waiting lists that may hold what has another way.
+    mixed: HashSet<Log>,
     routes: HashMap<Arc<str>, Route>,
     rehearsals: Rehearsals,
     /// Users with a call under way, and what waits behind it: order is kept per user.
@@ -110,6 +112,7 @@ impl Desk {
             foreign,
             windows: opened.logs.iter().map(Window::open).collect(),
             unread: opened.logs.iter().map(|l| l.log.clone()).collect(),
+            mixed: opened.logs.iter().map(|l| l.log.clone()).collect(),
             routes: HashMap::new(),
             rehearsals: Rehearsals::default(),
             busy: HashMap::new(),
@@ -137,7 +140,7 @@ impl Desk {
         self.options.concurrency * 2
     }
 
-    /// Lists to peek at: where from and how much. A list of a paused app is left alone.
+    /// Lists to peek at: where from and how much. A list of a paused app is left alone, but for what may leave it.
     pub(super) fn places(&self, now: Instant) -> Vec<(Log, Seq, Budget)> {
         let careful = self.suspicion >= CAREFUL;
         let mut limits = self.options.limits;
@@ -153,6 +156,7 @@ impl Desk {
             }
             let probing = match self.gate(log, now) {
                 Pass::Open => false,
+                _ if self.may_leave(log) => false,
                 Pass::Shut(_) | Pass::Probed => continue,
                 Pass::Probe if window.open_items() > 0 => continue,
                 Pass::Probe => true,
@@ -173,6 +177,7 @@ impl Desk {
         let readable = |w: &&Window| {
             let room = match self.gate(w.log(), now) {
                 Pass::Open => self.low_water(),
+                _ if self.may_leave(w.log()) => self.low_water(),
                 Pass::Probe => 1,
                 Pass::Shut(_) | Pass::Probed => 0,
             };
@@ -183,13 +188,26 @@ impl Desk {
 
     /// What the gate of a waiting list's app says; other lists have none.
     fn gate(&self, log: &Log, now: Instant) -> Pass {
-        let Some(route) = log.name().strip_prefix("wait:").filter(|_| *log != Rehearsals::LIST) else {
-            return Pass::Open;
-        };
-        match self.routes.get(route) {
-            Some(known) => known.gate().look(now),
-            None => self.outside.gates.of(self.outside.channel.name(), route).look(now),
+        self.gate_of(log).map_or(Pass::Open, |gate| gate.look(now))
+    }
+
+    /// Are a waiting list's app's credentials refused, and may it hold what has another way? That came there before,
+    /// because of the app's pace.
+    fn may_leave(&self, log: &Log) -> bool {
+        self.mixed.contains(log) && self.gate_of(log).is_some_and(|gate| gate.is_refused())
+    }
+
+    fn park(&mut self, job: &Job, log: Log, why: &str, now: Millis) {
+        self.book.park(job, log.clone(), why, now);
+        if job.notification.targets.iter().any(|target| !target.alternates.is_empty()) {
+            self.mixed.insert(log);
         }
+    }
+
+    fn gate_of(&self, log: &Log) -> Option<Arc<Gate>> {
+        let route = log.name().strip_prefix("wait:").filter(|_| *log != Rehearsals::LIST)?;
+        let known = self.routes.get(route).map(|route| Arc::clone(route.gate()));
+        Some(known.unwrap_or_else(|| self.outside.gates.of(self.outside.channel.name(), route)))
     }
 
     /// Takes in what a peek brought.
@@ -197,6 +215,10 @@ impl Desk {
     pub(super) fn accept(&mut self, log: &Log, items: Vec<Item>, cancelled: &HashSet<Seq>, now: Millis) {
         if items.is_empty() {
             self.unread.remove(log);
+            // Unless it is not there yet.
+            if self.book.since().is_none() {
+                self.mixed.remove(log);
+            }
         }
         let Some(window) = self.windows.iter_mut().find(|w| w.log() == log) else { return };
         let peeked = items.len();
@@ -340,7 +362,7 @@ impl Desk {
         let log = Log::wait(&job.route);
         let refused = self.routes.get(&job.route).is_some_and(|route| route.gate().is_refused());
         if !refused || job.notification.targets.iter().all(|target| target.alternates.is_empty()) {
-            self.book.park(&job, log, why, now);
+            self.park(&job, log, why, now);
             self.finish(&job);
             return;
         }
@@ -428,7 +450,12 @@ impl Desk {
                     settling.end(fate, &settled.answer.detail, target);
                 }
                 Verdict::Again { due, counts, corrected } => open.again(target, due, counts, corrected, settled),
-                Verdict::Park => open.park(target, settled),
+                Verdict::Park => {
+                    if !target.alternates.is_empty() {
+                        self.mixed.insert(Log::wait(&job.route));
+                    }
+                    open.park(target, settled);
+                }
             }
         }
         self.write(&job, settling, now);

@@ -403,6 +403,32 @@ fn refused_credentials_park_only_what_has_no_other_way() {
 }
 
 #[test]
+fn refused_credentials_empty_the_waiting_list_of_what_has_another_way() {
+    let pace = Pace { per_second: 10.0, ramp: 0 };
+    let mut sender = Sender::with(&opened(0, Bytes::new()), outside(&Arc::default(), Some(pace)));
+    let ids: Vec<String> = (0..50).map(|i| i.to_string()).collect();
+    let message = |id: &String| {
+        let alone = id.ends_with('9');
+        with_ways(notification(id, "higo", &[id]), if alone { &[] } else { &["fcm"] })
+    };
+    sender.accept(&ids.iter().map(message).collect::<Vec<_>>());
+    let first = sender.start_all().remove(0);
+    let commit = sender.commit();
+    let waiting = parked(&commit, "higo-android");
+    assert_eq!(waiting.len(), 45, "too many at once for their pace");
+    sender.answer(first, &[Outcome::Config]);
+    assert!(sender.desk.own_lists_wait(sender.now));
+    assert_eq!(sender.read(&Log::wait("higo-android"), waiting), 45);
+    assert!(sender.start_all().is_empty());
+    let commit = sender.commit();
+    let counts = ["send.rerouted", "send.filed", "send.returned"].map(|field| commit.counts.get(field));
+    assert_eq!(counts, [45, 0, 40], "the other five stay in hand, and are not filed anew");
+    sender.now += Duration::from_secs(6);
+    let probe = sender.start_all();
+    assert_eq!(probe.iter().map(|job| job.notification.id.as_str()).collect::<Vec<_>>(), ["9"]);
+}
+
+#[test]
 fn a_message_that_goes_on_in_any_case_may_be_the_probe() {
     let mut sender = Sender::open(&opened(0, Bytes::new()));
     let message = |id: &str, user: &str| with_ways(notification(id, "higo", &[user]), &["fcm"]);

@@ -51,29 +51,31 @@ impl Route {
     /// another way.
     ///
     /// From a pause until a call succeeds only the waiting list is probed: what hangs at the head of a list that other
-    /// apps use would hold them up. A job that goes on another way in any case may probe, too.
+    /// apps use would hold them up. A job that goes on another way in any case may probe, too. While the credentials are
+    /// refused the waiting list is read for those that have another way; the rest of it stays in hand.
     pub(super) fn next(&mut self, concurrency: usize, now: Instant, goes_on: impl Fn(&Job) -> bool) -> Option<Next> {
         let first = self.ready.front()?;
         match self.gate.look(now) {
             Pass::Open if self.in_flight >= concurrency => return None,
             Pass::Open => {}
-            Pass::Shut(_) => return self.aside(0, PAUSED),
+            Pass::Shut(_) if !self.gate.is_refused() => return self.aside(0, PAUSED),
             Pass::Probe if waits(first) || (self.gate.is_refused() && goes_on(first)) => {
                 return self.ready.pop_front().map(Next::Call);
             }
             // What was read from the waiting list stays in hand until the probe is answered.
-            Pass::Probe | Pass::Probed => {
-                let at = self.ready.iter().position(|job| !waits(job))?;
+            Pass::Shut(_) | Pass::Probe | Pass::Probed => {
+                let refused = self.gate.is_refused();
+                let at = self.ready.iter().position(|job| !waits(job) || (refused && goes_on(job)))?;
                 return self.aside(at, PAUSED);
             }
         }
         if let Some((pace, bucket)) = &self.pace
             && bucket.wait(*pace, now).is_some()
         {
-            // The rest makes way: other apps of this list need not wait. The latest first, so that order is kept.
-            let last = self.ready.len() - 1;
-            let many = last >= (concurrency / 16).max(1) && self.ready.back().is_some_and(|job| !waits(job));
-            return if many { self.aside(last, PACED) } else { None };
+            // The rest makes way, in its order: other apps of this list need not wait.
+            let keep = (concurrency / 16).max(1);
+            let (at, _) = self.ready.iter().enumerate().skip(keep).find(|(_, job)| !waits(job))?;
+            return self.aside(at, PACED);
         }
         self.ready.pop_front().map(Next::Call)
     }
