@@ -12,6 +12,7 @@ mod edges;
 mod fan_out;
 mod killed_daemons;
 mod main_path;
+mod moving;
 mod operator;
 mod running;
 mod scanning;
