@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    run::events,
+    run::{events, mixed_place},
     site::{Arrivals, Device, HANG, Site},
     way::APP,
 };
@@ -81,13 +81,19 @@ async fn run(wanted: &Run, ends: bool) {
     };
     let daemons = [site.daemon("distributor").await, site.daemon("sender").await];
     let began = Instant::now();
-    site.push(devices.iter().enumerate().map(|(n, device)| (format!("m-{n}"), vec![device.user.clone()]))).await;
+    let mut events = devices.iter().enumerate().map(|(n, device)| (format!("m-{n}"), vec![device.user.clone()]));
     if ends {
-        let third = wanted.good as u64 / 3;
+        // Some are under way when the broker ends, and the rest comes while it is away.
+        site.push(events.by_ref().take(devices.len() * 9 / 10)).await;
+        let quarter = wanted.good as u64 / 4;
         let delivered = |fates: &BTreeMap<String, u64>| fates.get("delivered").copied().unwrap_or(0);
-        let books = site.until("a third is delivered", |books| delivered(&books.fates) >= third).await;
-        assert!(delivered(&books.fates) < wanted.good as u64, "the broker ends while messages are under way");
-        open.again().await;
+        site.until("a quarter is delivered", |books| delivered(&books.fates) >= quarter).await;
+        open.process.take().unwrap().stop().await;
+    }
+    site.push(events).await;
+    if ends {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        open.run().await;
     }
     let parked = wanted.locked as u64;
     let at_rest = |books: &super::site::Books| books.came_in == total && books.open == 0 && books.waiting == parked;
@@ -99,18 +105,21 @@ async fn run(wanted: &Run, ends: bool) {
     }
     fates.retain(|_, count| *count > 0);
     assert_eq!(books.fates, fates, "{books:?}");
-    let repeats = seen[0].saw(&told(APP), ends).await;
+    let repeats = seen[0].saw(&told(APP)).await;
+    let ambiguous = site.counted(&daemons[1], "homing_push_total", "outcome=\"ambiguous\"").await;
+    // Beside ours the broker repeats what paho had not acknowledged to it: the two cannot be told apart here.
+    assert!(ends || (repeats, ambiguous) == (0, 0), "{repeats} were told twice, {ambiguous} answers were lost");
     assert_eq!(seen[1].arrivals().len(), 0, "the locked broker took nothing");
 
     locked.let_in("right");
     let books = site.until("what was parked goes out", |books| books.waiting == 0).await;
     *fates.entry("delivered".to_owned()).or_default() += parked;
     assert_eq!(books.fates, fates, "{books:?}");
-    seen[1].saw(&told(LOCKED), false).await;
+    assert_eq!(seen[1].saw(&told(LOCKED)).await, 0, "nobody is told twice");
     assert_eq!(site.registered(), before, "nothing is removed");
     println!(
         "mqtt      events {total}{}: delivered {}, dead removed 0, buried {}, parked {parked} and delivered later; lost 0, \
-         repeats after lost answers {repeats}, balanced, {:.1} s",
+         answers lost {ambiguous}, seen twice {repeats}, balanced, {:.1} s",
         if ends { ", the broker ended in the middle" } else { ", wrong account" },
         wanted.good,
         wanted.odd,
@@ -124,9 +133,8 @@ async fn run(wanted: &Run, ends: bool) {
 /// Well mixed, as in [`run`](super::run).
 fn devices(wanted: &Run) -> Vec<Device> {
     let total = wanted.good + wanted.odd + wanted.locked;
-    let step = [7_919, 104_729].into_iter().find(|prime| total % prime != 0).unwrap();
     let device = |n: usize| {
-        let slot = (n * step + 13) % total;
+        let slot = mixed_place(n, total);
         let (app, token) = if slot < wanted.good {
             (APP, format!("user/{n}"))
         } else if slot < wanted.good + wanted.odd {
@@ -185,13 +193,6 @@ impl Broker {
         self.process = Some(process);
     }
 
-    /// Ends it and starts it again.
-    async fn again(&mut self) {
-        self.process.take().unwrap().stop().await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        self.run().await;
-    }
-
     /// Takes another password from now on.
     fn let_in(&self, password: &str) {
         self.passwords(password);
@@ -224,7 +225,7 @@ impl Subscriber {
     fn lines(&self) -> String {
         let text = std::fs::read_to_string(&self.seen).unwrap();
         // The last line may be half written.
-        text.rfind('\n').map_or_else(String::new, |end| text[..=end].to_owned())
+        text.rsplit_once('\n').map_or_else(String::new, |(whole, _)| format!("{whole}\n"))
     }
 
     /// Messages by id and topic.
@@ -240,7 +241,7 @@ impl Subscriber {
     }
 
     /// Waits until it has seen these, and checks that it saw no others; answers how many it saw again.
-    async fn saw(&self, expected: &BTreeSet<(String, String)>, again: bool) -> u64 {
+    async fn saw(&self, expected: &BTreeSet<(String, String)>) -> u64 {
         let since = Instant::now();
         loop {
             let arrivals = self.arrivals();
@@ -248,9 +249,7 @@ impl Subscriber {
             let beyond: Vec<_> = arrived.difference(expected).take(5).collect();
             assert!(beyond.is_empty(), "told beyond: {beyond:?}");
             if arrived == *expected {
-                let repeats = arrivals.values().sum::<u64>() - arrivals.len() as u64;
-                assert!(again || repeats == 0, "{repeats} were told twice");
-                return repeats;
+                return arrivals.values().sum::<u64>() - arrivals.len() as u64;
             }
             let lost: Vec<_> = expected.difference(&arrived).take(5).collect();
             assert!(since.elapsed() < HANG, "lost: {lost:?}");

@@ -32,10 +32,14 @@ async fn devices(site: &Site, way: &Way, kinds: &[Kind], users: &str, total: usi
             all.push(Device { user: String::new(), token, name, app: kind.app, kind: place });
         }
     }
-    // A prime that does not divide the total: every place is met once, and neighbours go far apart.
-    let step = [7_919, 104_729].into_iter().find(|prime| total % prime != 0).unwrap();
-    let mixed = (0..total).map(|n| Device { user: format!("{users}-{n}"), ..all[(n * step + 13) % total].clone() });
-    mixed.collect()
+    (0..total).map(|n| Device { user: format!("{users}-{n}"), ..all[mixed_place(n, total)].clone() }).collect()
+}
+
+/// Puts `0..total` into another order, in which neighbours are far apart.
+pub(super) fn mixed_place(n: usize, total: usize) -> usize {
+    // By a prime that does not divide the total, every place is met once.
+    let step = [7_919, 104_729].into_iter().find(|prime| !total.is_multiple_of(*prime)).unwrap();
+    (n * step + 13) % total
 }
 
 /// What the simulator calls a device's message. A hook gets the messages of many, so that theirs name the user.

@@ -60,8 +60,6 @@ pub(super) struct Books {
 impl Site {
     /// Starts redis-server and the simulator of a way.
     pub(super) async fn simulated(way: &Way) -> Self {
-        // Whoever installed one before us decided it.
-        rustls::crypto::ring::default_provider().install_default().ok();
         let dir = tempfile::tempdir().unwrap();
         let place = Place { address: format!("127.0.0.1:{}", free_port()), folder: dir.path().to_owned() };
         let section = (way.section)(&place);
@@ -88,6 +86,8 @@ impl Site {
 
     /// Starts redis-server; `section` is the channel's.
     pub(super) async fn new(dir: tempfile::TempDir, channel: &str, section: &str) -> Self {
+        // Whoever installed one before us decided it.
+        rustls::crypto::ring::default_provider().install_default().ok();
         let port = free_port();
         let redis = start_redis(dir.path(), port).await;
         let redis_url = format!("redis://127.0.0.1:{port}/0");
@@ -211,6 +211,14 @@ impl Site {
         };
         let args = ["--config".as_ref(), self.config.as_os_str()];
         Process::start(self.dir.path(), name, program, args, &[]).ready().await
+    }
+
+    /// The sum of a daemon's counter over all that have this label.
+    pub(super) async fn counted(&self, daemon: &Process, name: &str, label: &str) -> u64 {
+        let text = self.http.get(format!("{}/metrics", daemon.admin())).send().await.unwrap().text().await.unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        let lines = lines.filter(|line| line.contains(label)).map(|line| line.rsplit(' ').next().unwrap());
+        lines.map(|count| count.parse::<u64>().unwrap()).sum()
     }
 
     /// Pushes events as a producer does, to both of the entry lists in turn.
