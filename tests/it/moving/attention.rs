@@ -31,7 +31,7 @@ async fn a_device_with_two_tokens_is_told_once() {
     // A second device of somebody, with a token of Xinge alone.
     town.register(&[(1, "tablet", "xinge", by_xinge(9_001), "higo", "prod")], "android");
     town.faults("fcm", json!({ "dead_prefix": "dead" })).await;
-    let _daemons = [town.daemon("distributor").await, town.daemon("sender").await];
+    let (_distributor, sender) = (town.daemon("distributor").await, town.daemon("sender").await);
     town.push("a", "DEFAULT", 1..301).await;
     let ledger = town.settled(0).await;
     let (fcm, xinge) = (town.arrived("fcm", "").await, town.arrived("xinge", "").await);
@@ -44,7 +44,8 @@ async fn a_device_with_two_tokens_is_told_once() {
     let fates = &ledger["lanes"]["town"]["send"]["fates"];
     assert_eq!((&fates["delivered"], &fates["bad_token"]), (&json!(301), &json!(100)), "{fates}");
     let gone = town.sql("SELECT COUNT(*), SUM(token LIKE 'dead-%') FROM devices WHERE gone = 1;");
-    assert_eq!(gone.split_whitespace().collect::<Vec<_>>(), ["100", "100"], "dead tokens are removed, live ones never");
+    let gone: Vec<&str> = gone.split_whitespace().collect();
+    assert_eq!(gone, ["100", "100"], "dead tokens are removed, live ones never: {}", sender.log());
 
     let (code, trace) = town.homing(&["trace", "a-250"]);
     println!("{trace}");

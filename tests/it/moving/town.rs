@@ -62,11 +62,11 @@ impl Town {
                  KEY (user_id));"
             ),
         );
-        let ports: BTreeMap<&'static str, u16> = providers.iter().map(|name| (*name, free_port())).collect();
-        let urls: BTreeMap<&'static str, String> =
-            ports.iter().map(|(name, port)| (*name, format!("http://127.0.0.1:{port}"))).collect();
         let write = |file: &str, text: &str| std::fs::write(dir.path().join(file), text).unwrap();
-        write("town.toml", &configuration(&redis_url, &format!("{server}/{name}"), &urls));
+        // Providers say where they listen; what they need of the configuration does not.
+        let database = format!("{server}/{name}");
+        let nowhere = providers.iter().map(|name| (*name, "http://127.0.0.1:9".to_owned())).collect();
+        write("town.toml", &configuration(&redis_url, &database, &nowhere));
         write("more.toml", more);
         // The provider has its own copy of the key: what the senders have may be another.
         let accounts = ["higo", "higirl"]
@@ -75,12 +75,18 @@ impl Town {
         for app in ["higo", "higirl"] {
             write(&format!("google-{app}.json"), &key_file(app, &KEYS.0));
         }
-        for (name, port) in &ports {
-            let listen = format!("127.0.0.1:{port}");
-            let args = ["simulate", name, "--listen", &listen].map(str::to_owned).into_iter();
+        let mut urls = BTreeMap::new();
+        for name in providers {
+            let args = ["simulate", name, "--listen", "127.0.0.1:0"].map(str::to_owned).into_iter();
             let args = args.chain(files(dir.path(), &["town.toml", "more.toml", "google.toml"]));
-            processes.push(Process::start(dir.path(), name, env!("CARGO_BIN_EXE_homing"), args, &[]));
+            let simulator = Process::start(dir.path(), name, env!("CARGO_BIN_EXE_homing"), args, &[]);
+            until("the simulators listen", async || simulator.log().contains(" listens on http")).await;
+            let log = simulator.log();
+            let (_, url) = log.split_once(" listens on ").unwrap();
+            urls.insert(*name, url.lines().next().unwrap().trim().to_owned());
+            processes.push(simulator);
         }
+        write("town.toml", &configuration(&redis_url, &database, &urls));
         let town = Self {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             redis_url,
@@ -93,10 +99,6 @@ impl Town {
         };
         town.credentials("higo", true);
         town.credentials("higirl", true);
-        for name in providers {
-            let url = town.url(name, "stats");
-            until("the simulators listen", async || town.http.get(&url).send().await.is_ok()).await;
-        }
         town
     }
 
@@ -301,7 +303,7 @@ fn files(dir: &Path, names: &[&str]) -> Vec<String> {
 fn configuration(redis: &str, mysql: &str, providers: &BTreeMap<&'static str, String>) -> String {
     let mut text = format!(
         "[redis]\nurl = '{redis}'\n\
-         [stores.directory]\nkind = 'mysql'\nurl = '{mysql}'\nallow_write = true\n\
+         [stores.directory]\nkind = 'mysql'\nurl = '{mysql}'\nallow_write = true\ntimeout = '20s'\n\
          [lookup.tokens]\nstore = 'directory'\nrow_key = 'user_id'\n\
          query = 'SELECT user_id, device, channel, token, platform, app, env FROM devices WHERE user_id IN (:user_ids) AND gone = 0 ORDER BY id'\n\
          invalidate = 'UPDATE devices SET gone = 1 WHERE user_id = :user AND token = :token AND gone = 0'\n\
