@@ -1,10 +1,10 @@
 //! The key file of a service account, as Google's console hands it out. What is wrong with it is said in words, and never
 //! with a value from it: half of it is a secret.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
-use crate::common::jose::Signer;
+use crate::common::{jose::Signer, key_file::KeyFile};
 
 /// Where tokens come from when the file does not say. (Google, "Using OAuth 2.0 for server to server applications".)
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -32,47 +32,28 @@ impl ServiceAccount {
     /// # Errors
     /// In words, without anything secret.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            format!(
-                "is not JSON (line {}, column {}): it is the key file as it was downloaded",
-                error.line(),
-                error.column()
-            )
-        })?;
-        let Value::Object(file) = value else { return Err("is not a JSON object".to_owned()) };
-        if file.contains_key("project_info") {
+        let file = KeyFile::read(text)?;
+        if file.0.contains_key("project_info") {
             return Err("is the app's google-services.json: the key of a service account is needed".to_owned());
         }
-        match file.get("type").and_then(Value::as_str) {
+        match file.0.get("type").and_then(Value::as_str) {
             Some("service_account") | None => {}
             Some(_) => return Err("has another `type` than service_account".to_owned()),
         }
-        let signer =
-            Signer::rs256(&text_of(&file, "private_key")?).map_err(|problem| format!("`private_key` {problem}"))?;
-        let audience = match file.get("token_uri") {
-            None => TOKEN_URI.to_owned(),
-            Some(_) => text_of(&file, "token_uri")?,
-        };
+        let signer = Signer::rs256(&file.text("private_key")?).map_err(|problem| format!("`private_key` {problem}"))?;
+        let audience = file.text_or("token_uri", TOKEN_URI)?;
         let token_uri = Url::parse(&audience)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or("`token_uri` is no address that begins with https://")?;
         Ok(Self {
-            project: file.get("project_id").and_then(Value::as_str).map(str::to_owned),
-            email: text_of(&file, "client_email")?,
-            key_id: file.get("private_key_id").and_then(Value::as_str).map(str::to_owned),
+            project: file.0.get("project_id").and_then(Value::as_str).map(str::to_owned),
+            email: file.text("client_email")?,
+            key_id: file.0.get("private_key_id").and_then(Value::as_str).map(str::to_owned),
             signer,
             audience,
             token_uri,
         })
-    }
-}
-
-fn text_of(file: &Map<String, Value>, name: &str) -> Result<String, String> {
-    match file.get(name) {
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
-        Some(_) => Err(format!("`{name}` is not a text")),
-        None => Err(format!("lacks `{name}`: it is the key file as it was downloaded")),
     }
 }
 

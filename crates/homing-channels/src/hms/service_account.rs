@@ -5,9 +5,9 @@
 //! {"project_id","key_id","private_key":"-----BEGIN PRIVATE KEY-----..","sub_account","token_uri",..}
 //! ```
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::common::jose::Signer;
+use crate::common::{jose::Signer, key_file::KeyFile};
 
 /// For whom a JWT is made where the file does not say. (Huawei, "Generating a JWT based on a service account".)
 const AUDIENCE: &str = "https://oauth-login.cloud.huawei.com/oauth2/v3/token";
@@ -33,38 +33,19 @@ impl ServiceAccount {
     /// # Errors
     /// In words, without anything secret.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            format!(
-                "is not JSON (line {}, column {}): it is the key file as it was downloaded",
-                error.line(),
-                error.column()
-            )
-        })?;
-        let Value::Object(file) = value else { return Err("is not a JSON object".to_owned()) };
-        if file.contains_key("agcgw") || file.contains_key("client") {
+        let file = KeyFile::read(text)?;
+        if file.0.contains_key("agcgw") || file.0.contains_key("client") {
             return Err("is the app's agconnect-services.json: the key of a service account is needed".to_owned());
         }
-        let signer =
-            Signer::ps256(&text_of(&file, "private_key")?).map_err(|problem| format!("`private_key` {problem}"))?;
-        let project = match file.get("project_id") {
+        let signer = Signer::ps256(&file.text("private_key")?).map_err(|problem| format!("`private_key` {problem}"))?;
+        let project = match file.0.get("project_id") {
             Some(Value::Number(number)) => Some(number.to_string()),
             Some(Value::String(text)) => Some(text.clone()),
             _ => None,
         };
-        let audience = match file.get("token_uri") {
-            None => AUDIENCE.to_owned(),
-            Some(_) => text_of(&file, "token_uri")?,
-        };
-        let (key_id, sub_account) = (text_of(&file, "key_id")?, text_of(&file, "sub_account")?);
+        let audience = file.text_or("token_uri", AUDIENCE)?;
+        let (key_id, sub_account) = (file.text("key_id")?, file.text("sub_account")?);
         Ok(Self { project, key_id, sub_account, audience, signer })
-    }
-}
-
-fn text_of(file: &Map<String, Value>, name: &str) -> Result<String, String> {
-    match file.get(name) {
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
-        Some(_) => Err(format!("`{name}` is not a text")),
-        None => Err(format!("lacks `{name}`: it is the key file as it was downloaded")),
     }
 }
 
