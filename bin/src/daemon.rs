@@ -64,11 +64,11 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
         };
         let cx = match context(&config, &daemon) {
             Ok(cx) => cx,
-            Err(error) => return refuse(name, &error),
+            Err(error) => return refuse(name, &config.place(error)),
         };
         let stores = match homing_stores::build(&config.stores()) {
             Ok(stores) => stores,
-            Err(error) => return refuse(name, &error.into()),
+            Err(error) => return refuse(name, &config.place(error.into())),
         };
         let kit = Kit::start(cx);
         match wire(&config, &stores, &kit) {
@@ -86,7 +86,7 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
                 let done = daemon.run_until_done(GRACE).await;
                 if done.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
-            Err(error) => refuse(name, &error),
+            Err(error) => refuse(name, &config.place(error)),
         }
     })
 }

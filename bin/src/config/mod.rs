@@ -2,6 +2,7 @@
 //! then come the files named on the command line, then the environment (`HOMING__SECTION__KEY`).
 
 mod lane;
+mod place;
 mod route;
 mod scanner;
 
@@ -237,6 +238,11 @@ impl Config {
             eprintln!("warning: {warning}");
         }
         Ok(Self { origins: loaded.origins, ..loaded.value })
+    }
+
+    /// An error of a check that looks at several sections, with the file and line of the key that it begins with.
+    pub fn place(&self, error: anyhow::Error) -> anyhow::Error {
+        place::place(&self.origins, error)
     }
 
     /// The parts that the stores crate reads.

@@ -29,6 +29,10 @@ const SILENT: &str = "DEFAULT";
 /// # Errors
 /// Names the key that does not fit.
 pub async fn check(config: &Config, offline: bool) -> anyhow::Result<bool> {
+    look(config, offline).await.map_err(|error| config.place(error))
+}
+
+async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
     let stores = homing_stores::build(&config.stores())?;
     let catalogue = config.catalogue()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -49,7 +49,8 @@ fn names() -> Vec<&'static str> {
 pub fn channel(config: &Config, name: &str, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Channel>> {
     if name == XINGE {
         let accounts = config.account.values().cloned().collect();
-        return Ok(Arc::new(Xinge::new(accounts, &config.xinge, clock)?));
+        let built = Xinge::new(accounts, &config.xinge, clock);
+        return Ok(Arc::new(built.map_err(|error| of_xinge(config, error))?));
     }
     let entry = registry::find(name).with_context(|| format!("there is no channel {name}"))?;
     let empty = toml::Table::new();
@@ -61,6 +62,19 @@ pub fn channel(config: &Config, name: &str, clock: Arc<dyn Clock>) -> anyhow::Re
         }
         other => anyhow::Error::new(other).context(format!("channel.{name}")),
     })
+}
+
+/// The error of an account or option of Xinge's, with its file and line.
+fn of_xinge(config: &Config, error: homing_channels::Error) -> anyhow::Error {
+    match error {
+        homing_channels::Error::Account { account, problem } => {
+            let found = config.account.iter().find(|(_, known)| known.label() == account);
+            let key = found.map_or("", |(key, _)| key.as_str());
+            config.origins.error(&["account", key], problem).into()
+        }
+        homing_channels::Error::Option { name, problem } => config.origins.error(&["xinge", name], problem).into(),
+        other => other.into(),
+    }
 }
 
 /// The channels by which the lanes of a scope deliver, each once. All of their sections are looked at.

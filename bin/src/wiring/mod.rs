@@ -231,6 +231,9 @@ mod tests {
         assert_eq!(whole(""), "nothing");
         let public = whole("[admin]\nlisten = '0.0.0.0:9101'");
         assert!(public.contains("can be reached from other machines"), "{public}");
+        let empty =
+            whole("[account.a]\nflavour = 'v2'\nplatform = 'ios'\napp = 'x'\naccess_id = 2200000001\nsecret = ''");
+        assert!(empty.ends_with("homing.toml line 12: account.a: secret is empty"), "{empty}");
         let short = whole("[[intake.keys]]\nname = 'shop'\nkey = 'short'");
         assert!(short.starts_with("intake: keys: `shop`"), "{short}");
     }

@@ -208,13 +208,12 @@ pub struct Content {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is not TOML of the documented shape.
-    #[error("{file}: {source}")]
+    #[error("{file}: {problem}")]
     Syntax {
         /// Which file.
         file: String,
-        /// Where and what.
-        #[source]
-        source: toml::de::Error,
+        /// Where and what. Not a source: it would be told twice.
+        problem: toml::de::Error,
     },
     /// Two types share a code.
     #[error("{file}: types {first} and {second} have the same code {code}")]
@@ -229,15 +228,14 @@ pub enum Error {
         second: String,
     },
     /// A template does not parse.
-    #[error("{file}: {name}: {source}")]
+    #[error("{file}: {name}: {problem}")]
     Template {
         /// Which file.
         file: String,
         /// Type and field.
         name: String,
-        /// Line and reason.
-        #[source]
-        source: minijinja::Error,
+        /// Line and reason. Not a source: it would be told twice.
+        problem: minijinja::Error,
     },
     /// A template uses a name that no event has.
     #[error("{file}: {name}: there is no `{variable}`; templates know data, app, author and group")]
@@ -270,7 +268,7 @@ impl Catalogue {
     /// See [`Error`].
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
         let entries: BTreeMap<String, Entry> =
-            toml::from_str(text).map_err(|source| Error::Syntax { file: file.to_owned(), source })?;
+            toml::from_str(text).map_err(|problem| Error::Syntax { file: file.to_owned(), problem })?;
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         templates.set_auto_escape_callback(|_| AutoEscape::None);
@@ -313,7 +311,7 @@ impl Catalogue {
         texts.extend(entry.collapse.map(|text| ("collapse".to_owned(), text)));
         for (field, text) in texts {
             let name = format!("{name}.{field}");
-            let wrong = |source| Error::Template { file: file.to_owned(), name: name.clone(), source };
+            let wrong = |problem| Error::Template { file: file.to_owned(), name: name.clone(), problem };
             self.templates.add_template_owned(name.clone(), text).map_err(wrong)?;
             let used = self.templates.get_template(&name).map_err(wrong)?.undeclared_variables(false);
             if let Some(variable) = used.into_iter().find(|used| !VARIABLES.contains(&used.as_str())) {

@@ -46,7 +46,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).max_buf_size(HEAD).max_headers(HEADERS);
-    let (connections, stopping) = (Arc::new(Semaphore::new(settings.connections)), CancellationToken::new());
+    let (connections, stopping) =
+        (Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS))), CancellationToken::new());
     let tasks = TaskTracker::new();
     let mut stop = pin!(stop);
     loop {

@@ -22,6 +22,9 @@ pub enum TemplateError {
     /// A family has at least one list.
     #[error("`{0}` must have at least one shard")]
     NoShard(String),
+    /// A list has a name that an operator can type.
+    #[error("`{}` is no name of a list: it is empty or has control characters", .0.escape_debug())]
+    NoName(String),
     /// More than anybody has, or numbers beyond 32 bits.
     #[error("`{0}` has too many shards: at most {MOST}, with numbers below 4294967296")]
     TooMany(String),
@@ -31,8 +34,11 @@ impl Shards {
     /// `count` lists named by `template`, in which `{n}` stands for the number. Without `{n}` there is one list.
     ///
     /// # Errors
-    /// Several shards without `{n}`, none at all, or too many.
+    /// No name, several shards without `{n}`, none at all, or too many.
     pub fn new(template: &str, first: u32, count: u32) -> Result<Self, TemplateError> {
+        if template.is_empty() || template.contains(char::is_control) {
+            return Err(TemplateError::NoName(template.to_owned()));
+        }
         if count == 0 {
             return Err(TemplateError::NoShard(template.to_owned()));
         }
@@ -84,6 +90,9 @@ mod tests {
         let many = |first, count| Shards::new("q{n}", first, count).unwrap_err().to_string();
         assert_eq!(many(1, 10_001), "`q{n}` has too many shards: at most 10000, with numbers below 4294967296");
         assert_eq!(many(u32::MAX, 1), many(1, u32::MAX));
+        let nameless = |template| Shards::new(template, 1, 1).unwrap_err().to_string();
+        assert_eq!(nameless(""), "`` is no name of a list: it is empty or has control characters");
+        assert_eq!(nameless("q\0"), "`q\\0` is no name of a list: it is empty or has control characters");
     }
 
     #[test]

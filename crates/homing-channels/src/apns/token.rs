@@ -69,6 +69,9 @@ impl Tokens {
     /// From the PEM of a .p8 file. Errors are in words, without the key.
     pub(crate) fn new(pem: &str, key_id: &str, team: &str) -> Result<Self, String> {
         let wrong = || "is no signing key of Apple's (-----BEGIN PRIVATE KEY-----, P-256, PKCS#8)".to_owned();
+        if pem.contains("ENCRYPTED") {
+            return Err("has a password: `openssl pkcs8 -topk8 -nocrypt -in key.pem` takes it off".to_owned());
+        }
         let PrivateKeyDer::Pkcs8(der) = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| wrong())? else {
             return Err("is not in PKCS#8: `openssl pkcs8 -topk8 -nocrypt -in key.pem` converts it".to_owned());
         };

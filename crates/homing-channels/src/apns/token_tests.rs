@@ -109,6 +109,7 @@ fn a_right_clock_gets_a_younger_token_only_after_twenty_minutes() {
 fn other_keys_are_refused_in_words() {
     for (pem, expected) in [
         ("hello", "is no signing key"),
+        ("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", "has a password"),
         ("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n", "openssl pkcs8"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "is no signing key"),
     ] {

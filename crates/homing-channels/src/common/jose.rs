@@ -117,6 +117,10 @@ fn part(value: &Value) -> String {
 }
 
 fn pkcs8(pem: &str) -> Result<PrivateKeyDer<'static>, String> {
+    // `ENCRYPTED PRIVATE KEY`, or the older `Proc-Type: 4,ENCRYPTED`.
+    if pem.contains("ENCRYPTED") {
+        return Err("has a password: `openssl pkcs8 -topk8 -nocrypt` takes it off".to_owned());
+    }
     let der = PrivateKeyDer::from_pem_slice(pem.as_bytes())
         .map_err(|_| "is no private key in PEM (-----BEGIN PRIVATE KEY-----)".to_owned())?;
     match der {

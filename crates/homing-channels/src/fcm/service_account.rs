@@ -77,6 +77,7 @@ mod tests {
         check(r#"{"type":"authorized_user","refresh_token":"hush"}"#, "`type`");
         check(r#"{"type":"service_account"}"#, "lacks `private_key`");
         check(r#"{"private_key":["hush"]}"#, "`private_key` is not a text");
+        check(r#"{"private_key":"-----BEGIN ENCRYPTED PRIVATE KEY-----\nhush"}"#, "`private_key` has a password");
         check(r#"{"private_key":"hush"}"#, "`private_key` is no private key in PEM");
     }
 }

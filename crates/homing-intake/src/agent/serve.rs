@@ -68,7 +68,8 @@ impl Agent {
 /// # Errors
 /// None so far: a listener that fails is tried again.
 pub async fn serve(listener: TcpListener, agent: Arc<Agent>, stop: impl Future<Output = ()> + Send) -> io::Result<()> {
-    let (seats, stopping) = (Arc::new(Semaphore::new(agent.options.connections)), CancellationToken::new());
+    let (seats, stopping) =
+        (Arc::new(Semaphore::new(agent.options.connections.min(Semaphore::MAX_PERMITS))), CancellationToken::new());
     let tasks = TaskTracker::new();
     let mut stop = pin!(stop);
     loop {

@@ -71,6 +71,12 @@ impl Origins {
         self.error_at(&path, message)
     }
 
+    /// Where the value at `path` was written: `FILE line N`, or the variable. `None`: nowhere.
+    pub fn place(&self, path: &[&str]) -> Option<String> {
+        let path: Path = path.iter().map(|key| (*key).to_owned()).collect();
+        self.get(&path).map(ToString::to_string)
+    }
+
     /// The origin is that of the value itself, or else of the nearest table around it.
     pub(super) fn error_at(&self, path: &[String], message: impl Into<String>) -> ConfigError {
         let nearest = (0..=path.len()).rev().find_map(|n| path.get(..n).and_then(|p| self.0.get_key_value(p)));

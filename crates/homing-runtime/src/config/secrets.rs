@@ -103,6 +103,9 @@ impl SecretKeys {
     }
 }
 
+/// Bytes of a file with a secret, at most; a device file has no end.
+const LONGEST: u64 = 1 << 20;
+
 struct Contents {
     text: String,
     warning: Option<String>,
@@ -114,10 +117,13 @@ fn read(name: &Value, origin: Option<&Origin>, credentials: Option<&OsStr>) -> R
     let path = locate(name, origin, credentials)?;
     let shown = path.display();
     let fail = |e: std::io::Error| format!("cannot read {shown}: {e}");
-    let mut file = File::open(&path).map_err(fail)?;
+    let file = File::open(&path).map_err(fail)?;
     let mode = file.metadata().map_err(fail)?.permissions().mode() & 0o7777;
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(fail)?;
+    file.take(LONGEST + 1).read_to_string(&mut text).map_err(fail)?;
+    if text.len() as u64 > LONGEST {
+        return Err(format!("{shown} is longer than {} KiB: that is no secret", LONGEST >> 10));
+    }
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
     if text.is_empty() {
         return Err(format!("{shown} is empty"));

@@ -142,6 +142,9 @@ fn a_bad_file_is_an_error() {
     Case::new("redis.url_file = 's'")
         .secret("s", "\n", 0o600)
         .fails("config/higo.toml line 1: redis.url_file: config/s is empty");
+    // It would go on for ever.
+    Case::new("redis.url_file = '/dev/zero'")
+        .fails("config/higo.toml line 1: redis.url_file: /dev/zero is longer than 1024 KiB: that is no secret");
     Case::new("")
         .env("HOMING__REDIS__URL_FILE", "/nowhere/url")
         .fails("environment HOMING__REDIS__URL_FILE: cannot read /nowhere/url: No such file or directory (os error 2)");
