@@ -24,6 +24,7 @@ mod server;
 mod sqlite;
 mod text;
 mod transaction;
+mod watched;
 
 pub(crate) use dialect::Dialect;
 pub(crate) use lookup::SqlLookup;

@@ -5,6 +5,7 @@
 //! can write, and limits the time of its own statements on the server. A connection whose call was cut short is closed
 //! instead of going back: nobody knows what is still on its way to it.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::failure::Failure;
 use crate::sql::dialect::Dialect;
 use crate::sql::server::{Kind, Learned, Session, SqlServer, Table};
 use crate::sql::transaction::Transaction;
+use crate::sql::watched::Watched;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_POOL: u32 = 4;
@@ -75,6 +77,11 @@ pub(super) trait Driver: Database {
 
     /// Sessions that may write at once.
     const WRITERS: u32;
+
+    /// The file behind the options, where it is one.
+    fn file(_options: &Options<Self>) -> Option<&Path> {
+        None
+    }
 
     /// What to do about an error that many meet.
     fn advice(_error: &sqlx::Error) -> Option<&'static str> {
@@ -275,7 +282,12 @@ where
 
     fn pool(&self, side: &Side<D>) -> sqlx::Pool<D> {
         let (settings, trouble) = (side.settings, Arc::clone(&self.trouble));
+        let file = D::file(&side.options).map(|path| Arc::new(Watched::new(path)));
         PoolOptions::<D>::new()
+            .before_acquire(move |_, connection| {
+                let current = file.as_ref().is_none_or(|file| file.is_current(connection.age));
+                Box::pin(async move { Ok(current) })
+            })
             .max_connections(side.size)
             .acquire_timeout(settings.timeout)
             .after_connect(move |connection, _| {

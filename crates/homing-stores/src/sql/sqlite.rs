@@ -3,6 +3,7 @@
 //! A statement that takes too long is interrupted from inside by a handler that looks at the clock: the thread that runs
 //! it cannot be stopped from outside. A file that another process has locked is waited for within the same time.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use futures_util::future::BoxFuture;
@@ -54,6 +55,10 @@ impl Driver for Sqlite {
             handle.set_progress_handler(STEPS, move || std::time::Instant::now() < deadline);
             Ok(())
         })
+    }
+
+    fn file(options: &SqliteConnectOptions) -> Option<&Path> {
+        Some(options.get_filename())
     }
 
     const BEGIN: &'static str = "BEGIN IMMEDIATE";

@@ -119,6 +119,29 @@ async fn a_store_that_is_down_is_down() {
     assert!(!down.refused && down.lookup == "registry.devices");
 }
 
+#[tokio::test]
+async fn a_file_that_was_removed_is_not_written_to_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("registry.db");
+    let toml = format!(
+        "[stores.db]\nkind = 'sqlite'\nurl = 'sqlite:{}'\nallow_write = true\ntimeout = '20s'\n[registry]\nstore = 'db'",
+        file.display()
+    );
+    let (first, phone) = (stores(&toml), device("d", &[("apns", "t")]));
+    let registry = first.registry().unwrap();
+    registry.put("1", &phone, NOW).await.unwrap();
+    for end in ["", "-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{end}", file.display())).ok();
+    }
+    // What was written now would be gone with the process.
+    assert!(registry.put("2", &phone, NOW).await.is_err());
+    assert!(first.lookup("registry.devices").unwrap().rows(&["1"]).await.is_err());
+    // Whoever starts anew makes the tables, and both work with the file that is there.
+    stores(&toml).registry().unwrap().put("3", &phone, NOW).await.unwrap();
+    registry.put("4", &phone, NOW).await.unwrap();
+    assert_eq!((registry.list("1").await.unwrap().len(), registry.list("3").await.unwrap().len()), (0, 1));
+}
+
 #[test]
 fn a_registry_that_does_not_fit_is_refused() {
     let sqlite = "[stores.db]\nkind = 'sqlite'\nurl = 'sqlite:/nowhere/x.db'\n";
