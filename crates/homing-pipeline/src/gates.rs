@@ -232,8 +232,10 @@ struct State {
     pause: Option<Duration>,
     /// A probe is under way.
     probed: bool,
-    /// The latest end that the board is known to say.
+    /// The latest end that the board is known to say, as far as it is believed.
     noticed: Millis,
+    /// As it stood there.
+    heard: Millis,
 }
 
 /// What rehearsals have found, apart from the real traffic.
@@ -379,11 +381,13 @@ impl Gate {
         let until = notices.get(&self.notice).and_then(|text| pause(&self.notice, text));
         let Some(until) = until.filter(|until| *until > now) else { return };
         let mut state = self.state();
-        if until <= state.noticed {
+        if until <= state.noticed || until == state.heard {
             return;
         }
-        state.noticed = until;
-        let left = Duration::from_millis((until - now).clamp(0, LONGEST).unsigned_abs());
+        state.heard = until;
+        // Of a clock that is far off no more is remembered than is believed: it would hide what is said later.
+        state.noticed = until.min(now.saturating_add(LONGEST));
+        let left = Duration::from_millis((state.noticed - now).unsigned_abs());
         let heard = instant + left;
         if state.until.is_none_or(|until| until < heard) {
             (state.until, state.why) = (Some(heard), Why::Wish);

@@ -122,6 +122,11 @@ fn no_wish_is_believed_for_more_than_an_hour() {
     assert_eq!(other.look(now), Pass::Shut(now + seconds(3_600)));
     other.hear(&notices, NOW + 1_000, now + seconds(1));
     assert_eq!(other.look(now), Pass::Shut(now + seconds(3_600)), "the same notice again is no news");
+    // A broken clock's notice hides no true one.
+    let later = now + seconds(3_601);
+    let notices = [("pause:xinge:higo-android".to_owned(), (NOW + LONGEST + 21_000).to_string())].into();
+    other.hear(&notices, NOW + LONGEST + 1_000, later);
+    assert_eq!(other.look(later), Pass::Shut(later + seconds(20)));
 }
 
 #[test]
