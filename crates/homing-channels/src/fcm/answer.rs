@@ -67,6 +67,8 @@ pub(crate) fn read(reply: &Reply, codes: &Codes, now: Millis, secrets: &[&str]) 
         class => class,
     };
     let reading = match class {
+        // Somebody else than Google answers at that address.
+        None if (300..400).contains(&status) => Reading::Plain(Outcome::Config),
         None => Reading::Plain(Outcome::Unknown),
         Some(Class::Token) if code == "SENDER_ID_MISMATCH" => Reading::Stranger,
         Some(Class::Token) if code == "INVALID_ARGUMENT token" && !speaks_of_the_token(text) => Reading::Misfit,

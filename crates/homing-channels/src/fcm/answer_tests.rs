@@ -80,7 +80,7 @@ fn codes_and_statuses_have_their_outcomes() {
     check(599, "", None, retry(None));
     check(404, &error("NOT_FOUND", Some("SOMETHING_NEW"), &[]), None, plain(Outcome::Unknown));
     check(400, "<html>", None, plain(Outcome::Unknown));
-    check(302, "", None, plain(Outcome::Unknown));
+    check(302, "", None, plain(Outcome::Config));
     let device = json!({"error": {"status": "RESOURCE_EXHAUSTED", "details": [
         {"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": "QUOTA_EXCEEDED"},
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure",

@@ -74,6 +74,8 @@ pub(crate) fn read(reply: &Reply, codes: &Codes, tokens: &[&str], now: Millis, s
     let after = reply.retry_after(now);
     match codes.class(&code) {
         None if fine && given.is_none() => all(Reading::Plain(Outcome::Ambiguous)),
+        // Somebody else than Huawei answers at that address.
+        None if (300..400).contains(&status) => all(Reading::Plain(Outcome::Config)),
         None if status >= 500 => all(Reading::Plain(Outcome::Retry { after })),
         Some(Class::Delivered | Class::Partial) | None if !fine => all(Reading::Plain(Outcome::Unknown)),
         None => all(Reading::Plain(Outcome::Unknown)),

@@ -63,7 +63,7 @@ fn every_code_has_its_outcome() {
     check(503, &coded("80300007"), limited());
     check(200, &coded("80999999"), plain(Outcome::Unknown));
     check(400, &coded("80999999"), plain(Outcome::Unknown));
-    check(302, "", plain(Outcome::Unknown));
+    check(302, "", plain(Outcome::Config));
     check(400, &coded("80000000"), plain(Outcome::Unknown));
 }
 

@@ -42,7 +42,7 @@ async fn a_refusal_that_cannot_be_read_is_known_by_its_status() {
         (429, huge.as_str(), Outcome::limited(Some(60_000))),
         (500, huge.as_str(), RETRY),
         (599, "", RETRY),
-        (301, "", Outcome::Unknown),
+        (301, "", Outcome::Config),
     ] {
         let answer = answered(&scene, rude::reply(status, body)).await;
         assert_eq!(answer.outcome, expected, "{status}: {}", answer.detail);

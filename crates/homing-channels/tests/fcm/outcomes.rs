@@ -45,7 +45,7 @@ async fn every_error_has_its_outcome() {
         (404, None, Outcome::Config),
         (400, None, Outcome::Payload),
         (418, None, Outcome::Unknown),
-        (302, None, Outcome::Unknown),
+        (302, None, Outcome::Config),
         (204, None, Outcome::Ambiguous),
     ] {
         let scene = Scene::new().await;

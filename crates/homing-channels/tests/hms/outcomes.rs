@@ -40,7 +40,7 @@ async fn every_code_has_its_outcome_under_both_generations() {
         (401, None, Outcome::Config),
         (404, None, Outcome::Config),
         (400, None, Outcome::Unknown),
-        (302, None, Outcome::Unknown),
+        (302, None, Outcome::Config),
         (200, None, Outcome::Ambiguous),
     ] {
         for notification in [android(json!({})), harmony(json!({}))] {
