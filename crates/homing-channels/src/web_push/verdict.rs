@@ -59,8 +59,9 @@ pub(super) fn judge_broken(error: &reqwest::Error, known: Known) -> Answer {
 /// The answer where the guard lets nothing out.
 pub(super) fn not_sent(refused: Refused) -> Answer {
     match refused {
-        Refused::Hostile(why) => Answer::new(Outcome::DEAD, format!("not sent: the endpoint is unusable: {why}")),
-        // Nothing is removed: it may be a push service that the configuration forgot.
+        // Nothing is removed: the address may be one that `allow` named, and that somebody took out of it by mistake.
+        Refused::Hostile(why) => Answer::new(Outcome::NoDevice, format!("not sent: the endpoint is unusable: {why}")),
+        // Or it is a push service that the configuration forgot.
         Refused::Unlisted(why) => {
             Answer::new(Outcome::NoDevice, format!("not sent: {why} (channel.web_push.allow names push services)"))
         }
