@@ -9,7 +9,7 @@ use homing_core::{
     event::{Audience, Event, Kind},
 };
 use homing_queue::redis::advice;
-use homing_stores::Level;
+use homing_stores::{Level, config::StoreKind};
 use secrecy::ExposeSecret as _;
 
 use super::shards;
@@ -53,6 +53,14 @@ async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
     for (name, _) in config.lane.iter().filter(|(_, lane)| lane.rules.is_empty()) {
         println!("warning lane.{name}: it has no rules: everybody with a device is told, at any hour, online or not");
     }
+    for (i, route) in config.route.iter().enumerate() {
+        for channel in std::iter::once(&route.channel).chain(&route.fallback) {
+            let of = |(lane, _): &(&String, &crate::config::Lane)| route.lane.as_ref().is_none_or(|own| own == *lane);
+            if !config.lane.iter().filter(of).any(|(_, lane)| lane.delivery.contains_key(channel)) {
+                println!("warning route[{i}]: no lane has delivery lists of {channel}: nobody is told that way");
+            }
+        }
+    }
     if offline {
         return Ok(true);
     }
@@ -72,7 +80,16 @@ async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
             Err(error) => println!("warning redis: its settings cannot be read: {error}"),
         }
     }
+    let unmade = unmade(config);
     for line in stores.check().await {
+        let of_it = |store: &String| line.subject == "registry" || line.subject == format!("stores.{store}");
+        if line.level == Level::Error && unmade.as_ref().is_some_and(of_it) {
+            println!(
+                "warning {}: its SQLite file is not there yet; the first daemon that needs it makes it",
+                line.subject
+            );
+            continue;
+        }
         let level = match line.level {
             Level::Ok => "ok",
             Level::Warning => "warning",
@@ -95,6 +112,14 @@ async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
         well &= credential.health != Health::Refused;
     }
     Ok(well)
+}
+
+/// The registry's store, while it is a SQLite file that nobody has made yet.
+fn unmade(config: &Config) -> Option<String> {
+    let name = &config.registry.as_ref()?.store;
+    let store = config.stores.get(name).filter(|store| store.kind == StoreKind::Sqlite)?;
+    let path = store.url.expose_secret().strip_prefix("sqlite://")?.split('?').next()?;
+    (!std::path::Path::new(path).exists()).then(|| name.clone())
 }
 
 /// Accounts of all channels.

@@ -63,6 +63,8 @@ struct Server {
     host: String,
     port: u16,
     password: Option<String>,
+    /// Of a Redis: the number of its database.
+    database: u32,
 }
 
 /// Imports the files that are named and writes or prints what came of them.
@@ -108,6 +110,7 @@ impl Found {
         self.redis = self.server(name, module, "redis", 6_379);
         self.broker = self.server(name, module, "mqtt", 1_883);
         self.listen = self.server(name, module, "push", 7_702);
+        self.strangers(name, module);
         let text = |key| module.get("mqtt", key).and_then(Literal::text).filter(|text| !text.is_empty());
         (self.username, self.password, self.prefix) = (text("username"), text("password"), text("prefix"));
         if self.prefix.is_none() {
@@ -133,7 +136,32 @@ impl Found {
         };
         // Of the broker's password the channel has a key of its own.
         let password = text("password").filter(|_| dict == "redis");
-        Some(Server { host: text("host").unwrap_or_else(|| "127.0.0.1".to_owned()), port, password })
+        let database = match text("db").map(|db| db.parse()) {
+            Some(Ok(database)) => database,
+            None => 0,
+            Some(Err(_)) => {
+                self.remarks.push(format!("{name}: {dict}['db'] is no number: 0 was taken"));
+                0
+            }
+        };
+        let host = text("host").unwrap_or_else(|| "127.0.0.1".to_owned());
+        Some(Server { host, port, password, database })
+    }
+
+    /// Names the keys that were not looked at: they may matter.
+    fn strangers(&mut self, name: &str, module: &Module) {
+        const KNOWN: [(&str, &[&str]); 3] = [
+            ("push", &["host", "port", "loglevel", "logfile"]),
+            ("mqtt", &["host", "port", "username", "password", "cli_username", "cli_password", "prefix"]),
+            ("redis", &["host", "port", "password", "db"]),
+        ];
+        for (dict, known) in KNOWN {
+            let Some(Literal::Dict(entries)) = module.values.get(dict) else { continue };
+            let strange: Vec<&str> = entries.keys().map(String::as_str).filter(|key| !known.contains(key)).collect();
+            if !strange.is_empty() {
+                self.remarks.push(format!("{name}: {dict}: not understood: {}", strange.join(", ")));
+            }
+        }
     }
 }
 

@@ -16,6 +16,9 @@ use crate::lane::Lane;
 /// The lane of an event whose type and request name none.
 pub(crate) const SYSTEM: &str = "system";
 
+/// Nothing waits for longer than this: what was taken back is remembered for a day more.
+const LATEST: Millis = 365 * 86_400_000;
+
 /// An event that may be appended.
 #[derive(Clone, Debug)]
 pub(crate) struct Checked {
@@ -63,6 +66,9 @@ pub(crate) fn check(
     }
     // The distributor reads it so too: it has the field of the intake, so the lane's own map does not count.
     let read = Event::read(&event, &Map::default())?;
+    if read.send_at.is_some_and(|at| at > now.saturating_add(LATEST)) {
+        return Err(Invalid::new("send_at", "lies more than 365 days ahead").into());
+    }
     let kind = catalogue.find(&read.kind)?;
     // An installation with one lane need not call it `system`.
     let usual = match lanes {

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// How long a cancelled id is remembered.
-const TOMBSTONE: Millis = 7 * 86_400_000;
+const TOMBSTONE: Millis = 366 * 86_400_000;
 /// Bodies in memory at once, in KiB.
 const BODIES: usize = 64 << 10;
 /// Traces and ledgers that are read at once: each reads every shard.
@@ -334,7 +334,7 @@ impl Intake {
         }
     }
 
-    /// Takes an event back at every shard that the caller may use, for a week. What is under way may still arrive.
+    /// Takes an event back at every shard that the caller may use, for longer than any may wait. What is under way may still arrive.
     pub(crate) async fn cancel(&self, caller: &Caller, id: &str) -> Result<(), Refusal> {
         let now = self.clock.now();
         let shards = self.shards(caller);

@@ -111,7 +111,7 @@ fn listens(text: &mut String, host: &str, port: u16, remarks: &mut Vec<String>) 
 
 fn url(server: &Server) -> String {
     let password = server.password.as_ref().map(|password| format!(":{}@", escaped(password))).unwrap_or_default();
-    format!("redis://{password}{}:{}/0", server.host, server.port)
+    format!("redis://{password}{}:{}/{}", server.host, server.port, server.database)
 }
 
 /// Percent-encoded, as a password stands in a URL.

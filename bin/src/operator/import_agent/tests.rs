@@ -8,7 +8,7 @@ use crate::{config::Config, wiring};
 const SETTING: &str = "# -*- coding: utf-8 -*-\nimport logging\npush = {'host': '127.0.0.1', 'port': 8092, 'loglevel': \
     logging.DEBUG, 'logfile': 'log/push.log'}\nmqtt = {\n    'host': 'broker.lan',\n    'port': 1884,\n    'username': 'srv',\n    \
     'password': 'made-up \"quoted\"',\n    'cli_username': 'app', 'cli_password': 'made-up-too',\n    'prefix': 'yk',\n}\n\
-    redis = {'host': '127.0.0.1', 'port': 6380, 'password': 'p@ss/word'}\nmongo = {'host': 'x', 'password': None}\n";
+    redis = {'host': '127.0.0.1', 'port': 6380, 'password': 'p@ss/word', 'db': 3, 'pool': 9}\nmongo = {'host': 'x', 'password': None}\n";
 
 /// A certificate and a key of a made-up app.
 fn pem() -> String {
@@ -60,7 +60,7 @@ fn the_agents_settings_become_a_configuration_that_works() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let stores = homing_stores::build(&loaded.stores()).unwrap();
     wiring::check(&loaded, &stores).unwrap();
-    assert_eq!(loaded.redis.url.expose_secret(), "redis://:p%40ss%2Fword@127.0.0.1:6380/0");
+    assert_eq!(loaded.redis.url.expose_secret(), "redis://:p%40ss%2Fword@127.0.0.1:6380/3");
     let mqtt = &loaded.channel["mqtt"].0;
     let text = |key: &str| mqtt[key].as_str().unwrap().to_owned();
     assert_eq!((text("url"), text("prefix")), ("mqtt://broker.lan:1884".to_owned(), "yk".to_owned()));

@@ -1,8 +1,8 @@
 //! Body and headers of a notification. (Apple, "Generating a remote notification", "Sending notification requests to
 //! APNs", "Pushing background updates to your app".)
 //!
-//! Shown: `{"aps":{"alert":{"title","body"},"sound"}, custom.., "homing":{"id","type"}}`.
-//! Silent: `{"aps":{"content-available":1},"data":{custom..},"homing":{"id","type"}}`.
+//! Shown: `{"aps":{"alert":{"title","body"},"sound"}, custom.., "homing":{"id","type","proof"?}}`.
+//! Silent: `{"aps":{"content-available":1},"data":{custom..},"homing":{"id","type","proof"?}}`.
 
 use bytes::Bytes;
 use homing_core::notification::{Action, Notification};
@@ -66,8 +66,15 @@ fn body(account: &AccountSettings, notification: &Notification) -> Value {
         payload = custom;
     }
     if !account.message_id.is_empty() {
-        let id = json!({ "id": notification.id, "type": notification.kind });
-        payload.insert(account.message_id.clone(), id);
+        let mut known = Map::from_iter([
+            ("id".to_owned(), notification.id.as_str().into()),
+            ("type".to_owned(), notification.kind.into()),
+        ]);
+        // The proof of its receipts stands under the same name, wherever the custom fields go.
+        if let Some(proof) = notification.custom.get("homing").and_then(|own| own.get("proof")) {
+            known.insert("proof".to_owned(), proof.clone());
+        }
+        payload.insert(account.message_id.clone(), Value::Object(known));
     }
     payload.insert("aps".to_owned(), aps);
     Value::Object(payload)

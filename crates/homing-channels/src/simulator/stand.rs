@@ -60,7 +60,7 @@ pub struct Script {
     pub drop_before: f64,
     /// Share of the calls that are accepted and whose connection is cut without an answer.
     pub drop_after: f64,
-    /// Tokens that begin so, or are named, are dead.
+    /// Tokens that begin so, or are named, are dead: since the script was set, where the provider says since when.
     pub dead_prefix: Option<String>,
     /// See `dead_prefix`.
     pub dead: HashSet<String>,
@@ -153,6 +153,8 @@ struct Memory {
     counts: BTreeMap<String, u64>,
     codes: BTreeMap<String, u64>,
     script: Script,
+    /// When the script was set: its dead devices died then.
+    scripted: Option<Millis>,
     dice: Option<Dice>,
     throttled: HashMap<String, u64>,
 }
@@ -211,7 +213,7 @@ impl Stand {
             return Device::Code(code.clone());
         }
         if script.dead.contains(token) || begins(&script.dead_prefix) {
-            return Device::Dead(self.started);
+            return Device::Dead(memory.scripted.unwrap_or(self.started));
         }
         if begins(&script.foreign_prefix) {
             return Device::Foreign;
@@ -284,7 +286,9 @@ impl Stand {
                 return Err(format!("{name} is {rate}, not within 0 to 1"));
             }
         }
+        let now = self.clock.now();
         let mut memory = self.lock();
+        memory.scripted = Some(now);
         memory.dice = None;
         memory.throttled.clear();
         memory.script = script;
