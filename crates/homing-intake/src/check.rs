@@ -158,6 +158,8 @@ mod tests {
 
     #[test]
     fn what_the_distributor_would_refuse_is_refused() {
+        let far = r#"{"type":7,"to":{"user":"1"},"data":{"goods":"g"},"send_at":"2099-01-01T00:00:00Z"}"#;
+        refused(far, None, "send_at: lies more than 365 days ahead");
         refused("[1]", None, "item: expected an object with fields, found a list");
         refused("{}", None, "type: is missing");
         refused(r#"{"type":99,"to":{"user":1}}"#, None, "type: 99 is not in the catalogue of push types");

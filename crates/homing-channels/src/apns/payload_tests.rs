@@ -34,6 +34,9 @@ fn what_is_shown_has_alert_sound_and_the_fields_beside() {
     let hostile = notification(json!({ "custom": { "aps": { "badge": 9 }, "homing": 1, "x": 2 }, "title": "" }));
     let bare = json!({ "alert": { "body": "您有一笔新订单" }, "sound": "default" });
     check(&account(""), &hostile, &json!({ "aps": bare, "x": 2, "homing": homing }));
+    let proven = notification(json!({ "custom": { "homing": { "id": "m-1", "proof": "p" } }, "title": "" }));
+    let homing = json!({ "id": "m-1", "type": 7, "proof": "p" });
+    check(&account(""), &proven, &json!({ "aps": bare, "homing": homing }));
     let sorted = notification(json!({ "category": "order", "custom": {},
         "action": { "do": "url", "with": "https://higo.example/1" } }));
     check(
