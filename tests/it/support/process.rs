@@ -1,11 +1,13 @@
 //! A child process: ended when dropped, by its own pid only.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::File,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -110,5 +112,11 @@ impl Drop for Process {
 
 /// A port that is free now.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    // The system may name a port again before its first asker listens: here nobody gets one twice.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let fresh = || {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        GIVEN.lock().unwrap().insert(port).then_some(port)
+    };
+    (0..1_000).find_map(|_| fresh()).expect("a port that was not given out")
 }
