@@ -281,7 +281,8 @@ async fn the_page_is_for_this_machine_and_its_events_are_checked() {
     assert!(refused.text().await.unwrap().contains("NO_SUCH is not in the catalogue"));
 
     // What is for later can be taken back.
-    let event = json!({"id": "later", "type": 7, "to": {"user": "42"}, "send_at": "2090-01-01T00:00:00Z"});
+    let in_a_month = jiff::Timestamp::now().as_second() + 30 * 86_400;
+    let event = json!({"id": "later", "type": 7, "to": {"user": "42"}, "send_at": in_a_month});
     demo.post("system", &event).await;
     until("it waits", async || demo.records("later").await.iter().any(|r| r["fate"] == "deferred")).await;
     let url = format!("{}/v1/events/later", demo.base);

@@ -176,7 +176,10 @@ fn check_traces(site: &Site, way: &Way, devices: &[Device]) {
                 refused += u32::from(waited >= 950);
             }
         }
-        assert!(kind.fate != Fate::Later || refused > 0, "{}: nobody waited: {traces:#?}", way.name);
+        // A webhook's wish holds for its app: these few may have been put aside late in the pause. That it refused as often
+        // as it should was counted above.
+        let each_waits = kind.fate == Fate::Later && way.channel != "webhook";
+        assert!(!each_waits || refused > 0, "{}: nobody waited: {traces:#?}", way.name);
     }
 }
 
