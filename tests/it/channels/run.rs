@@ -156,7 +156,9 @@ pub(super) async fn mixed(way: &Way) {
 /// The history of a few messages of each kind says what happened to them.
 fn check_traces(site: &Site, way: &Way, devices: &[Device]) {
     for (place, kind) in way.kinds.iter().enumerate() {
-        let found = devices.iter().enumerate().filter(|(_, device)| device.kind == place).take(3);
+        // A webhook's wish holds for its app: who is put aside late in the pause waits for less, so more are looked at.
+        let few = if kind.fate == Fate::Later && way.channel == "webhook" { 40 } else { 3 };
+        let found = devices.iter().enumerate().filter(|(_, device)| device.kind == place).take(few);
         let traces: Vec<Vec<Value>> = found.map(|(n, _)| site.trace(&format!("m-{n}"))).collect();
         assert!(!traces.is_empty(), "{}: nobody is of the kind {}", way.name, kind.prefix);
         let mut refused = 0;
@@ -176,10 +178,7 @@ fn check_traces(site: &Site, way: &Way, devices: &[Device]) {
                 refused += u32::from(waited >= 950);
             }
         }
-        // A webhook's wish holds for its app: these few may have been put aside late in the pause. That it refused as often
-        // as it should was counted above.
-        let each_waits = kind.fate == Fate::Later && way.channel != "webhook";
-        assert!(!each_waits || refused > 0, "{}: nobody waited: {traces:#?}", way.name);
+        assert!(kind.fate != Fate::Later || refused > 0, "{}: nobody waited: {traces:#?}", way.name);
     }
 }
 
