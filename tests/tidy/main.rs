@@ -53,6 +53,7 @@ fn crates_form_a_star_around_the_core() {
         ("homing-pipeline", &["homing-core", "homing-codec"]),
         ("homing-runtime", &["homing-core"]),
         ("homing-intake", &["homing-core", "homing-codec"]),
+        ("homing-gateway", &["homing-core", "homing-codec"]),
     ]
     .into_iter()
     .collect();

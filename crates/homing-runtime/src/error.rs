@@ -11,12 +11,6 @@ pub enum Error {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A text that should say how long.
-    #[error("{text:?} is not a duration; write a whole number and ms, s, m, h or d, such as 500ms or 24h")]
-    Duration {
-        /// The text.
-        text: String,
-    },
     /// The log's filter cannot be read.
     #[error("{origin} = {filter:?} is not a filter of the log, such as info or homing_queue=debug,info")]
     LogFilter {

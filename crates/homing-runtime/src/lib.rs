@@ -52,7 +52,6 @@
 pub mod admin;
 pub mod config;
 mod daemon;
-pub mod duration;
 mod error;
 mod health;
 pub mod logs;
@@ -63,8 +62,8 @@ mod ready;
 mod signals;
 
 pub use daemon::{Daemon, Done, GRACE, Settings, block_on};
-pub use duration::{format_duration, parse_duration};
 pub use error::{Error, Result, with_causes};
 pub use health::{Health, NotReady, Part};
+pub use homing_core::duration::{self, NotADuration, format_duration, parse_duration};
 pub use metrics::Metrics;
 pub use names::Metric;

@@ -42,7 +42,7 @@ pub struct StoreConfig {
     /// Where it is, with user and password: never printed.
     pub url: SecretString,
     /// The most that one call may take, connecting included: `"500ms"`. Default 1 s, for MongoDB 5 s.
-    #[serde(default, deserialize_with = "some_duration")]
+    #[serde(default, with = "homing_core::duration::option")]
     pub timeout: Option<Duration>,
     /// SQL: sessions that look up are read-only by the server's own word.
     #[serde(default = "yes")]
@@ -152,7 +152,7 @@ pub struct LookupConfig {
     #[serde(default)]
     pub on_error: OnError,
     /// How long an answer may be reused: `"60s"`; zero = never.
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, with = "homing_core::duration")]
     pub cache: Duration,
     /// Per column, raw values and what they mean here; others, and absent ones, are what `"*"` says, or stay as they are.
     #[serde(default)]
@@ -274,7 +274,7 @@ pub struct CursorConfig {
     #[serde(default = "underscore_id")]
     pub tie: String,
     /// A document may appear so late, behind others that are newer, and is still found. Default 60 s.
-    #[serde(default = "minute", deserialize_with = "duration")]
+    #[serde(default = "minute", with = "homing_core::duration")]
     pub overlap: Duration,
 }
 
@@ -367,32 +367,6 @@ fn minute() -> Duration {
 
 fn underscore_id() -> String {
     "_id".to_owned()
-}
-
-pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    parse_duration(&text)
-        .ok_or_else(|| D::Error::custom(format!("`{text}` is no time such as \"500ms\", \"2s\" or \"5m\"")))
-}
-
-fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    duration(from).map(Some)
-}
-
-/// A whole number and its unit: ms, s, m, h or d.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at_checked(unit)?;
-    let number: u64 = number.parse().ok()?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).map(Duration::from_millis)
 }
 
 #[cfg(test)]

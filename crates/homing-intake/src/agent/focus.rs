@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::{meter, options::span, seldom::Seldom};
+use super::{meter, seldom::Seldom};
 
 /// Users whose state waits to be written.
 pub const MOST: usize = 50_000;
@@ -75,7 +75,7 @@ pub struct Options {
     #[serde(default = "field")]
     pub field: String,
     /// A focus that is not repeated for so long ends; 0 = it lasts until the app says otherwise.
-    #[serde(default, deserialize_with = "span")]
+    #[serde(default, with = "homing_core::duration")]
     pub ttl: Duration,
     /// With `ttl`: the sorted set of users by the end of their focus.
     #[serde(default = "ttl_key")]

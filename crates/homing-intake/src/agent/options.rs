@@ -8,7 +8,7 @@ use std::{
 };
 
 use homing_codec::{MAX_INPUT, Value};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use super::focus;
 use crate::error::{Error, Result};
@@ -24,14 +24,14 @@ pub struct Options {
     /// The lane of its events.
     pub lane: String,
     /// A client that is silent for so long is sent away.
-    #[serde(deserialize_with = "span")]
+    #[serde(with = "homing_core::duration")]
     pub idle: Duration,
     /// Longest silence within a frame.
-    #[serde(deserialize_with = "span")]
+    #[serde(with = "homing_core::duration")]
     pub partial: Duration,
     /// So long an event is offered to a queue that does not take it; then the connection is closed without an answer, and
     /// the client sends it again. Original clients wait 20 s.
-    #[serde(deserialize_with = "span")]
+    #[serde(with = "homing_core::duration")]
     pub give_up: Duration,
     /// Largest frame in bytes.
     pub max_frame: usize,
@@ -195,24 +195,6 @@ impl Options {
         }
         Ok(())
     }
-}
-
-/// A whole number with `ms`, `s`, `m` or `h`.
-pub(super) fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text.strip_prefix(digits) {
-        Some("ms") => 1,
-        Some("s") => 1_000,
-        Some("m") => 60_000,
-        Some("h") => 3_600_000,
-        _ => 0,
-    };
-    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten();
-    let millis = number.filter(|_| unit > 0).and_then(|number| number.checked_mul(unit));
-    millis.map(Duration::from_millis).ok_or_else(|| {
-        de::Error::custom(format!("{text:?} is not a duration; write a whole number and ms, s, m or h, such as 900s"))
-    })
 }
 
 #[cfg(test)]

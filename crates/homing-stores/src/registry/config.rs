@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::duration;
-
 /// `[registry]`: users' devices, preferences and topics, in tables of Homing's own.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,13 +14,13 @@ pub struct RegistryConfig {
     #[serde(default = "prefix")]
     pub prefix: String,
     /// A device that was not registered for this long is gone.
-    #[serde(default = "inactive_after", deserialize_with = "duration")]
+    #[serde(default = "inactive_after", with = "homing_core::duration")]
     pub inactive_after: Duration,
     /// For this long a deletion and a death can be taken back.
-    #[serde(default = "undo", deserialize_with = "duration")]
+    #[serde(default = "undo", with = "homing_core::duration")]
     pub undo: Duration,
     /// For this long what is gone is kept and shown with its reason; at least as long as `undo`.
-    #[serde(default = "keep", deserialize_with = "duration")]
+    #[serde(default = "keep", with = "homing_core::duration")]
     pub keep: Duration,
     /// The most devices with a live token that a user may have.
     #[serde(default = "max_devices")]

@@ -4,7 +4,7 @@
 //! # use std::time::Duration;
 //! #[derive(serde::Deserialize)]
 //! struct Config {
-//!     #[serde(with = "homing_runtime::duration")]
+//!     #[serde(with = "homing_core::duration")]
 //!     ttl: Duration,
 //! }
 //! # let config: Config = toml::from_str("ttl = '24h'").unwrap();
@@ -15,13 +15,22 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserializer, Serializer, de};
 
-use crate::{Error, Result};
-
 /// Units with their length in milliseconds, the longest first.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// A text that is no span of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a duration; write a whole number and ms, s, m, h or d, such as 500ms or 24h")]
+pub struct NotADuration {
+    /// The text.
+    pub text: String,
+}
+
 /// Reads a whole number with one unit: `ms`, `s`, `m`, `h` or `d`.
-pub fn parse_duration(text: &str) -> Result<Duration> {
+///
+/// # Errors
+/// It is something else.
+pub fn parse_duration(text: &str) -> Result<Duration, NotADuration> {
     let trimmed = text.trim();
     let digits = trimmed.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = trimmed.strip_prefix(digits).unwrap_or_default();
@@ -31,7 +40,7 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         let number: u64 = number.bytes().all(|b| b.is_ascii_digit()).then(|| number.parse().ok())??;
         number.checked_mul(*millis)
     });
-    millis.map(Duration::from_millis).ok_or_else(|| Error::Duration { text: text.to_owned() })
+    millis.map(Duration::from_millis).ok_or_else(|| NotADuration { text: text.to_owned() })
 }
 
 /// Writes it in the largest unit that divides it, in a form that [`parse_duration`] reads. What is below a millisecond is
@@ -43,17 +52,17 @@ pub fn format_duration(duration: Duration) -> String {
     if millis == 0 { "0s".to_owned() } else { format!("{}{unit}", millis / u128::from(length)) }
 }
 
-/// For `#[serde(with = "homing_runtime::duration")]`.
+/// For `#[serde(with = "homing_core::duration")]`.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format_duration(*duration))
 }
 
-/// For `#[serde(with = "homing_runtime::duration")]`.
+/// For `#[serde(with = "homing_core::duration")]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     deserializer.deserialize_str(Text)
 }
 
-/// For `#[serde(default, with = "homing_runtime::duration::option")]`: a span of time that may be absent.
+/// For `#[serde(default, with = "homing_core::duration::option")]`: a span of time that may be absent.
 pub mod option {
     use std::time::Duration;
 
@@ -88,6 +97,7 @@ impl de::Visitor<'_> for Text {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
