@@ -11,18 +11,6 @@ fn refused(toml: &str, words: &[&str]) {
 }
 
 #[test]
-fn times_are_numbers_with_a_unit() {
-    assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
-    assert_eq!(parse_duration("2s"), Some(Duration::from_secs(2)));
-    assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
-    assert_eq!(parse_duration("3m"), Some(Duration::from_secs(180)));
-    assert_eq!(parse_duration("1h"), Some(Duration::from_secs(3600)));
-    for text in ["", "5", "s", "-1s", "1.5s", "1 s", "99999999999999999999s", "18446744073709551615h"] {
-        assert_eq!(parse_duration(text), None, "{text}");
-    }
-}
-
-#[test]
 fn mistakes_are_refused_with_what_is_known() {
     refused(
         "[stores.a]\nkind = 'oracle'\nurl = 'x'",
