@@ -261,6 +261,8 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// What it showed.
     pub credentials: Credentials,
+    /// `Host`, as it came: a name, perhaps with a port. Compared with `origin` where a browser's cookie is what counts.
+    pub host: Option<String>,
     /// `Origin`.
     pub origin: Option<String>,
     /// `Sec-WebSocket-Protocol`.
