@@ -84,6 +84,8 @@ pub enum Socket {
 /// A request of a client without a socket (Engine.IO polling).
 #[derive(Debug)]
 pub struct Poll {
+    /// The session that the client named; the session compares all of it with its own.
+    pub sid: String,
     /// What it is.
     pub what: PollRequest,
     /// Where the answer goes. Dropped = the session is gone: 400.
@@ -127,6 +129,25 @@ pub trait Link {
     /// Writes one message to a socket: at once, or behind what waits there. A socket that takes too much memory is closed
     /// with [`code::SLOW`]. To a socket that is not there nothing happens.
     fn write(&mut self, socket: Socket, payload: &Payload);
+
+    /// Writes a parcel to the main socket as the shard itself would: its form in the session's dialect, encoded once for
+    /// all. False = there is no main socket, or no such form; then nothing was written.
+    fn send(&mut self, parcel: &Arc<Parcel>) -> bool {
+        let _ = parcel;
+        false
+    }
+
+    /// Sends a WebSocket ping over the main socket, behind what waits there, and answers its number; they grow from 1.
+    /// 0 = there is no main socket.
+    fn ping(&mut self) -> u32 {
+        0
+    }
+
+    /// The number of the newest of these pings that the client has answered by a pong. It has read all that was written
+    /// before that ping.
+    fn heard(&self) -> u32 {
+        0
+    }
 
     /// Has it this socket?
     fn has(&self, socket: Socket) -> bool;
