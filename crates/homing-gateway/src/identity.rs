@@ -53,6 +53,9 @@ pub enum Verdict {
     Missing,
     /// Refused; the reason is for the client and names no secret.
     Refused(String),
+    /// It cannot be said now: something that must be asked for it does not answer. The client is to come back later, with
+    /// the same.
+    Unavailable(String),
 }
 
 /// Checks what clients show.
