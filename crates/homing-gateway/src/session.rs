@@ -152,6 +152,13 @@ pub trait Link {
     /// Has it this socket?
     fn has(&self, socket: Socket) -> bool;
 
+    /// Sends a WebSocket ping to the main socket; the pong counts for [`heard`](Self::heard). Without one nothing happens.
+    fn ping(&mut self);
+
+    /// When the last byte came over the main socket, on the clock of [`now`](Self::now); without one: when it was lost, or
+    /// when the session began.
+    fn heard(&self) -> u64;
+
     /// The candidate carries the session from now on. A former main socket is closed.
     fn promote(&mut self);
 
