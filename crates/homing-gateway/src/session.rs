@@ -145,15 +145,12 @@ pub trait Link {
 
     /// The number of the newest of these pings that the client has answered by a pong. It has read all that was written
     /// before that ping.
-    fn heard(&self) -> u32 {
+    fn answered(&self) -> u32 {
         0
     }
 
     /// Has it this socket?
     fn has(&self, socket: Socket) -> bool;
-
-    /// Sends a WebSocket ping to the main socket; the pong counts for [`heard`](Self::heard). Without one nothing happens.
-    fn ping(&mut self);
 
     /// When the last byte came over the main socket, on the clock of [`now`](Self::now); without one: when it was lost, or
     /// when the session began.
