@@ -32,6 +32,7 @@ mod flight;
 mod http_lookup;
 mod http_store;
 mod judge;
+pub mod live;
 mod lookup;
 mod members;
 mod members_config;
