@@ -10,6 +10,7 @@
 pub mod desk;
 pub mod hub;
 pub mod identity;
+pub mod net;
 pub mod parcel;
 pub mod session;
 pub mod topic;
