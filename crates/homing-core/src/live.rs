@@ -318,11 +318,12 @@ pub struct Agenda {
 
 /// Messages that wait for their time. Others write to it, too: members are JSON with `msg_type`, `to_user_id`, `data`.
 pub trait Schedule: Send + Sync {
-    /// Files a member; the same bytes again move it to the new time.
-    fn put<'a>(&'a self, member: &'a [u8], at: Millis) -> BoxFuture<'a, Result<(), LiveDown>>;
+    /// Files a member under an id that [`cancel`](Self::cancel) takes; in place of what had that id. The id is forgotten
+    /// when a post with that id and [`Once::Due`] takes the member out.
+    fn put<'a>(&'a self, id: &'a str, member: &'a [u8], at: Millis) -> BoxFuture<'a, Result<(), LiveDown>>;
 
-    /// Takes a member back. Answers whether it was there.
-    fn cancel<'a>(&'a self, member: &'a [u8]) -> BoxFuture<'a, Result<bool, LiveDown>>;
+    /// Takes the member with that id back. Answers whether it was there.
+    fn cancel<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, LiveDown>>;
 
     /// What is due by the store's clock, at most `limit`, and when the next one is. Only reads: members leave by
     /// [`Once::Due`].
