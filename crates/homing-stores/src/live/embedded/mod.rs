@@ -91,10 +91,10 @@ impl Presence for EmbeddedLive {
     }
 }
 impl Schedule for EmbeddedLive {
-    fn put<'a>(&'a self, _: &'a [u8], _: Millis) -> BoxFuture<'a, Result<(), LiveDown>> {
+    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: Millis) -> BoxFuture<'a, Result<(), LiveDown>> {
         self.later()
     }
-    fn cancel<'a>(&'a self, _: &'a [u8]) -> BoxFuture<'a, Result<bool, LiveDown>> {
+    fn cancel<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, LiveDown>> {
         self.later()
     }
     fn look(&self, _: usize) -> BoxFuture<'_, Result<Agenda, LiveDown>> {
