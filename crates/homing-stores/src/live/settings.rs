@@ -1,14 +1,19 @@
 //! `[live]`: bounds and times of live delivery, the same for every backend. All nodes and the distributor read the same.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use homing_core::duration;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 /// See the module.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// The Redis server; without it that of the queues. Not read by the backend.
+    pub url: Option<SecretString>,
+    /// The SQLite file of one process; without it one beside that of the queues. Not read by the backend.
+    pub path: Option<PathBuf>,
     /// Every key and channel of Redis begins with it.
     pub prefix: String,
     /// A user's or group's stream keeps at most so many messages.
@@ -110,6 +115,8 @@ pub struct OldHistory {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            url: None,
+            path: None,
             prefix: "homing:live:".to_owned(),
             max_messages: 1_000,
             everyone_messages: 1_000,
