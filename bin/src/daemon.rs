@@ -22,7 +22,7 @@ use homing_stores::Stores;
 
 use crate::{
     config::Config,
-    die,
+    die, live,
     wiring::{self, Kit, Scope},
 };
 
@@ -39,6 +39,12 @@ pub struct Common {
 
 /// A queue server that has not answered within this time is said to be away.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// The process that has every worker.
+pub const ALL: &str = "homing";
+/// The process that only looks.
+pub const OBSERVE: &str = "homing-observe";
+const ONE_PROCESS: &str = "live: without a Redis it lives in one process: run `homing up`, or name a live.url";
 
 /// Makes the workers of a daemon.
 pub type Wire = dyn Fn(&Config, &Stores, &Kit) -> anyhow::Result<Vec<Box<dyn Worker>>>;
@@ -70,7 +76,14 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
             Ok(stores) => stores,
             Err(error) => return refuse(name, &config.place(error.into())),
         };
-        let kit = Kit::start(cx);
+        let live = match live::open(&config, &live::node_name(config.node()), &cx.clock) {
+            Ok(Some(_)) if ![ALL, OBSERVE].contains(&name) && live::is_embedded(&config) => {
+                return refuse(name, &config.place(anyhow::anyhow!(ONE_PROCESS)));
+            }
+            Ok(live) => live,
+            Err(error) => return refuse(name, &config.place(error)),
+        };
+        let kit = Kit::start(cx, live);
         match wire(&config, &stores, &kit) {
             Ok(workers) if workers.is_empty() && extra.is_none() => {
                 refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it"))

@@ -8,5 +8,6 @@ pub mod daemon;
 pub mod die;
 pub mod doctor;
 pub mod intake;
+pub mod live;
 pub mod operator;
 pub mod wiring;

@@ -75,6 +75,9 @@ pub struct Config {
     /// Moves from one channel to another.
     #[serde(default)]
     pub migration: BTreeMap<String, Migration>,
+    /// Streams, presence and bus of live delivery.
+    #[serde(default)]
+    pub live: Option<homing_stores::live::Settings>,
     /// Users' devices in tables of Homing's own.
     #[serde(default)]
     pub registry: Option<RegistryConfig>,
@@ -243,6 +246,16 @@ impl Config {
     /// An error of a check that looks at several sections, with the file and line of the key that it begins with.
     pub fn place(&self, error: anyhow::Error) -> anyhow::Error {
         place::place(&self.origins, error)
+    }
+
+    /// The node's name, if it has one of its own.
+    pub fn node(&self) -> &str {
+        ""
+    }
+
+    /// Does anything of it need `[live]`?
+    pub fn needs_live(&self) -> bool {
+        self.lane.values().any(|lane| lane.delivery.contains_key("websocket"))
     }
 
     /// The parts that the stores crate reads.

@@ -77,7 +77,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let cx = daemon::context(&config, &daemon)?;
     let stores = homing_stores::build(&config.stores())?;
     let scope = wiring::Scope::default();
-    let kit = wiring::Kit::start(cx.clone());
+    let kit = wiring::Kit::start(cx.clone(), crate::live::open(&config, "demo", &cx.clock)?);
     let mut workers = wiring::distributors(&config, &stores, &scope, &kit)?;
     let channels = wiring::channels(&config, &scope, &cx.clock)?;
     workers.extend(wiring::senders(&config, &stores, &scope, &channels, &kit)?);

@@ -33,7 +33,7 @@ pub fn run(options: &Options) -> ExitCode {
         let look: Box<Extra> = Box::new(move |config, stores, kit| {
             Box::pin(async move { observe::run(&config, &stores, &kit, json).await })
         });
-        return daemon::run("homing-observe", &options.common, &|_, _, _| Ok(Vec::new()), Some(look));
+        return daemon::run(daemon::OBSERVE, &options.common, &|_, _, _| Ok(Vec::new()), Some(look));
     }
     let all = Scope::default();
     let wire: Box<daemon::Wire> = Box::new(move |config, stores, kit| {
@@ -59,5 +59,5 @@ pub fn run(options: &Options) -> ExitCode {
             Ok(())
         })
     });
-    daemon::run("homing", &options.common, &wire, Some(listen))
+    daemon::run(daemon::ALL, &options.common, &wire, Some(listen))
 }

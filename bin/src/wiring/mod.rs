@@ -20,7 +20,7 @@ use homing_queue::{
     redis::{Options, RedisQueue},
     sqlite::{self, SqliteQueue},
 };
-use homing_stores::Stores;
+use homing_stores::{Stores, live};
 use secrecy::ExposeSecret;
 
 pub use self::{
@@ -66,19 +66,21 @@ pub struct Kit {
     pub board: Arc<Board>,
     /// Pauses that providers ask for: those of all senders, here and in other processes.
     pub gates: Arc<Gates>,
+    /// Streams, presence and bus, where the configuration needs them.
+    pub live: Option<live::Ports>,
 }
 
 impl Kit {
     /// Reads the board, and follows it, from now on.
-    pub fn start(cx: Context) -> Self {
+    pub fn start(cx: Context, live: Option<live::Ports>) -> Self {
         let board = Board::start(Arc::clone(&cx.queue), Arc::clone(&cx.clock), cx.stop.clone());
         let gates = Gates::start(Arc::clone(&board), Arc::clone(&cx.clock), cx.stop.clone());
-        Self { cx, board, gates }
+        Self { cx, board, gates, live }
     }
 
     /// With a board that nobody changes, for tools and tests.
     pub fn still(cx: Context) -> Self {
-        Self { cx, board: Arc::new(Board::still(Default::default())), gates: Arc::default() }
+        Self { cx, board: Arc::new(Board::still(Default::default())), gates: Arc::default(), live: None }
     }
 }
 
