@@ -64,6 +64,9 @@ mod bench {
         /// How often the bare loop and the gateway take turns with two nodes.
         #[arg(long, default_value_t = 2)]
         pub(crate) nodes_rounds: u32,
+        /// The server whose clients stall. Servers that know no resuming lose messages here.
+        #[arg(long, default_value = "homing")]
+        pub(crate) stalled_server: Kind,
         /// Connections of which some stall.
         #[arg(long, default_value_t = 2_000)]
         pub(crate) stalled_connections: u32,
@@ -180,7 +183,8 @@ mod bench {
             report.table_targets();
         }
         if bed.args.parts.contains(&Part::Stalled) {
-            let stalled = stalled::measure(&mut bed, Kind::Homing).context("stalled clients")?;
+            let server = bed.args.stalled_server;
+            let stalled = stalled::measure(&mut bed, server).context("stalled clients")?;
             report.stalled(&bed.args, &stalled);
         }
         if bed.args.parts.contains(&Part::Nodes) {

@@ -18,7 +18,7 @@ pub fn wall() -> i64 {
     clock_gettime(ClockId::Realtime).tv_sec
 }
 
-/// A JSON object of `size` bytes that carries a mark; at least 50 bytes long.
+/// A JSON object of `size` bytes that carries a mark; at least 46 bytes long.
 pub fn payload(number: u32, sent: u64, size: usize) -> String {
     let mut text = format!("{{\"m\":\"@{number:08}:{sent:018}@\",\"pad\":\"");
     while text.len() + 2 < size {
@@ -55,6 +55,6 @@ mod tests {
         let frame = format!("42[\"a@b\",{text}]");
         assert_eq!(find(frame.as_bytes()), Some((12, 1_234_567_890_123)));
         assert_eq!(find(b"x@y@"), None);
-        assert_eq!(payload(0, 0, 10).len(), 49);
+        assert_eq!(payload(0, 0, 10).len(), 46);
     }
 }

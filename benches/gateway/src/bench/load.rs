@@ -20,7 +20,7 @@ pub(crate) struct Load {
 /// What the readers of one or more load processes heard.
 #[derive(Default)]
 pub(crate) struct Heard {
-    /// Microseconds, in order of size.
+    /// Microseconds.
     pub(crate) micros: Vec<u32>,
     /// Sockets that the server closed.
     pub(crate) closed: u32,
@@ -28,14 +28,15 @@ pub(crate) struct Heard {
 
 impl Heard {
     /// The part `share` of the messages came within so many milliseconds.
-    pub(crate) fn within(&self, share: f64) -> f64 {
+    pub(crate) fn within(&mut self, share: f64) -> f64 {
+        // Quick when it is sorted already.
+        self.micros.sort_unstable();
         let place = ((self.micros.len() as f64 * share).ceil() as usize).saturating_sub(1);
         self.micros.get(place).map_or(f64::NAN, |micros| f64::from(*micros) / 1000.0)
     }
 
     pub(crate) fn add(&mut self, other: Self) {
         self.micros.extend(other.micros);
-        self.micros.sort_unstable();
         self.closed += other.closed;
     }
 }
@@ -90,10 +91,7 @@ impl Load {
     /// Takes the answer to [`Command::Hear`].
     pub(crate) fn heard(&mut self) -> anyhow::Result<Heard> {
         match self.answer()? {
-            Answer::Heard { mut micros, closed } => {
-                micros.sort_unstable();
-                Ok(Heard { micros, closed: closed.values().sum() })
-            }
+            Answer::Heard { micros, closed } => Ok(Heard { micros, closed: closed.values().sum() }),
             other => bail!("load answered {other:?}"),
         }
     }

@@ -57,7 +57,7 @@ pub(crate) fn measure(bed: &mut Bed, kinds: &[Kind]) -> anyhow::Result<Nodes> {
                 let [one, two] = &mut loads;
                 let expected = u64::from(half);
                 let mut both = [(one, expected), (two, expected)];
-                let heard = broadcast(&mut both, &mut triggers, number, args.payload)?;
+                let mut heard = broadcast(&mut both, &mut triggers, number, args.payload)?;
                 nodes.lost += (2 * expected).saturating_sub(heard.micros.len() as u64) + u64::from(heard.closed);
                 if number > 0 {
                     p50.push(heard.within(0.5));

@@ -117,7 +117,7 @@ pub(crate) fn measure(bed: &mut Bed, kind: Kind) -> anyhow::Result<Row> {
         if number == 1 {
             cpu = server.child.cpu()?;
         }
-        let heard = broadcast(&mut [(&mut load, count)], &mut triggers, number, args.payload)?;
+        let mut heard = broadcast(&mut [(&mut load, count)], &mut triggers, number, args.payload)?;
         row.lost += count.saturating_sub(heard.micros.len() as u64) + u64::from(heard.closed);
         // The first one warms everything up.
         if number > 0 {
@@ -131,7 +131,7 @@ pub(crate) fn measure(bed: &mut Bed, kind: Kind) -> anyhow::Result<Row> {
     (row.p50, row.p99, row.last) = (median(&mut p50), median(&mut p99), median(&mut last));
     row.after_kib = (server.child.memory()?.0 - before) / count as f64;
 
-    let heard = unicast(bed, &mut load, &server)?;
+    let mut heard = unicast(bed, &mut load, &server)?;
     let sent = args.unicast_seconds * UNICASTS;
     row.lost += sent.saturating_sub(heard.micros.len() as u64) + u64::from(heard.closed);
     (row.unicast_p50, row.unicast_p99) = (heard.within(0.5), heard.within(0.99));
