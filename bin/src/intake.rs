@@ -148,9 +148,9 @@ pub fn lanes(config: &Config) -> anyhow::Result<Vec<Lane>> {
     let lane = |(name, lane): (&String, &crate::config::Lane)| {
         let finds = [
             ("owners", lane.owners.is_some()),
-            ("members", lane.members.is_some()),
+            ("members", lane.members.is_some() || wiring::announces(lane)),
             ("topic", lane.topic.is_some()),
-            ("everyone", lane.everyone.is_some()),
+            ("everyone", lane.everyone.is_some() || wiring::announces(lane)),
         ];
         Lane {
             name: name.clone(),

@@ -46,6 +46,14 @@ fn file(config: &Config, settings: &Settings) -> Option<PathBuf> {
     Some(queue.with_extension("live.db"))
 }
 
+/// As [`open`], for a tool, which is another process than the one that has the embedded form: `None` for that, too.
+///
+/// # Errors
+/// Names the key that cannot be used.
+pub fn look(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Ports>> {
+    if is_embedded(config) { Ok(None) } else { open(config, &node_name(""), clock) }
+}
+
 /// Is it the form of one process?
 pub fn is_embedded(config: &Config) -> bool {
     let settings = config.live.clone().unwrap_or_default();
@@ -58,6 +66,7 @@ pub fn node_name(given: &str) -> String {
         return given.to_owned();
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
+    let host: String =
+        host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
     format!("{}-{}", if host.is_empty() { "node" } else { &host }, std::process::id())
 }

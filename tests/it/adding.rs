@@ -70,7 +70,7 @@ fn an_event_goes_out_by_a_channel_that_was_added() {
         let queue = Arc::clone(&cx.queue);
         let kit = Kit::still(cx);
         let scope = Scope::default();
-        let channels = wiring::channels(&config, &scope, &kit.cx.clock).unwrap();
+        let channels = wiring::channels(&config, &scope, &kit.cx.clock, None).unwrap();
         let mut workers = wiring::distributors(&config, &stores, &scope, &kit).unwrap();
         workers.extend(wiring::senders(&config, &stores, &scope, &channels, &kit).unwrap());
         let mut tasks = tokio::task::JoinSet::new();

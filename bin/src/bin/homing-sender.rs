@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let known = Arc::new(OnceLock::new());
     let built = Arc::clone(&known);
     let wire: Box<daemon::Wire> = Box::new(move |config, stores, kit| {
-        let channels = built.get_or_init(|| wiring::channels(config, &scope, &kit.cx.clock));
+        let channels = built.get_or_init(|| wiring::channels(config, &scope, &kit.cx.clock, kit.live.as_ref()));
         let channels = channels.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let workers = wiring::senders(config, stores, &scope, channels, kit)?;
         // It also looks after credentials, which alone is no work.

@@ -20,7 +20,7 @@ pub struct Lane {
     /// Where producers keep the fields of an event.
     #[serde(default)]
     pub map: Map,
-    /// In their order: `login`, `online`, `account`, `dnd`, `quiet`, or the name of any lookup with `accept`.
+    /// In their order: `login`, `online`, `presence`, `account`, `dnd`, `quiet`, or the name of any lookup with `accept`.
     #[serde(default)]
     pub rules: Vec<String>,
     /// The lookup of devices.
@@ -38,12 +38,19 @@ pub struct Lane {
     /// The enumerator of all users.
     #[serde(default)]
     pub everyone: Option<String>,
-    /// The channel by which a group's message is also sent once to the group itself (`group/ID`).
+    /// The channel by which a group's message is also sent once to the group itself (`group/ID`), and by sockets one to
+    /// everyone once to everyone.
     #[serde(default)]
     pub announce: Option<String>,
     /// The channel by which a user without a device that fits is told (`user/ID`).
     #[serde(default)]
     pub otherwise: Option<String>,
+    /// The channel of sockets by which every recipient is told beside the devices (`user/ID`).
+    #[serde(default)]
+    pub sockets: Option<String>,
+    /// What the rule `presence` does with who is on a socket.
+    #[serde(default)]
+    pub presence: Option<Presence>,
     /// The lookup whose column `muted` names the types that a user does not want.
     #[serde(default)]
     pub preferences: Option<String>,
@@ -112,6 +119,24 @@ pub struct QuietSpan {
     pub from: String,
     /// First minute that is not quiet any more.
     pub to: String,
+}
+
+/// `presence = { grace = "5s", confirm = "10s" }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Presence {
+    /// Whose last socket ended within this time may come back, and is judged again when it is over.
+    #[serde(with = "duration")]
+    pub grace: Duration,
+    /// Who is on a socket and has not read the message there after this time is woken all the same; without it never.
+    #[serde(with = "duration::option")]
+    pub confirm: Option<Duration>,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(5), confirm: None }
+    }
 }
 
 /// See [`Lane::devices`].

@@ -19,8 +19,10 @@ use homing_stores::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use crate::wiring;
+
 pub use self::{
-    lane::{DeviceChoice, Lane, ListCodec, Lists, Map, QuietSpan},
+    lane::{DeviceChoice, Lane, ListCodec, Lists, Map, Presence, QuietSpan},
     route::{Migration, Route},
     scanner::{From, Recipients, Scanner},
 };
@@ -255,7 +257,10 @@ impl Config {
 
     /// Does anything of it need `[live]`?
     pub fn needs_live(&self) -> bool {
-        self.lane.values().any(|lane| lane.delivery.contains_key("websocket"))
+        let needs = |lane: &Lane| {
+            lane.delivery.contains_key("websocket") || lane.rules.iter().any(|rule| rule == wiring::PRESENCE)
+        };
+        self.lane.values().any(needs)
     }
 
     /// The parts that the stores crate reads.

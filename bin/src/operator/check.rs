@@ -17,7 +17,7 @@ use crate::{
     config::{Backend, ChannelSection, Config, ListCodec},
     doctor,
     intake::Section,
-    wiring,
+    live, wiring,
 };
 
 /// The type that says nothing by design: the client does nothing with it.
@@ -36,7 +36,7 @@ async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
     let stores = homing_stores::build(&config.stores())?;
     let catalogue = config.catalogue()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let channels = wiring::channels(config, &wiring::Scope::default(), &clock)?;
+    let channels = wiring::channels(config, &wiring::Scope::default(), &clock, live::look(config, &clock)?.as_ref())?;
     let queue = wiring::queue(config)?;
     let all = shards(config)?;
     if all.is_empty() {

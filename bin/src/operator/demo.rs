@@ -79,7 +79,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let scope = wiring::Scope::default();
     let kit = wiring::Kit::start(cx.clone(), crate::live::open(&config, "demo", &cx.clock)?);
     let mut workers = wiring::distributors(&config, &stores, &scope, &kit)?;
-    let channels = wiring::channels(&config, &scope, &cx.clock)?;
+    let channels = wiring::channels(&config, &scope, &cx.clock, kit.live.as_ref())?;
     workers.extend(wiring::senders(&config, &stores, &scope, &channels, &kit)?);
     for worker in workers {
         daemon::employ(&mut daemon, &kit, worker);
@@ -96,7 +96,7 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let demo = Arc::new(Demo {
         queue: Arc::clone(&cx.queue),
         shards: shards(&config)?,
-        lanes: wiring::lanes(&config, &stores, &kit.board)?,
+        lanes: wiring::lanes(&config, &stores, &kit.board, kit.live.as_ref())?,
         catalogue: config.catalogue()?,
         clock: Arc::clone(&cx.clock),
         browsers,

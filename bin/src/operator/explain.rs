@@ -1,7 +1,7 @@
 //! `homing explain --user 42`: every lookup with its key, its raw answer and its verdict; the devices and the credentials
 //! that a push to them would use. Nothing is sent, nothing is read from a cache.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 use clap::Args;
@@ -10,7 +10,7 @@ use homing_core::{
     clock::{Clock, Millis, SystemClock},
     event::Kind,
     lookup::Row,
-    notification::{Environment, Platform},
+    notification::{Environment, Platform, live_id},
     rules::{Decision, Ruling},
 };
 use homing_pipeline::{
@@ -21,7 +21,7 @@ use homing_pipeline::{
 use serde::Serialize;
 
 use super::trace;
-use crate::{config::Config, wiring};
+use crate::{config::Config, live, wiring};
 
 /// What to explain.
 #[derive(Args, Clone, Debug)]
@@ -59,14 +59,16 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     // Only a migration makes the board matter: without one no server is asked.
     let notices =
         if config.migration.is_empty() { Default::default() } else { wiring::queue(&config)?.notices().await? };
-    let mut lanes = wiring::lanes(&config, &stores, &Board::still(notices))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let live = live::look(&config, &clock)?;
+    let mut lanes = wiring::lanes(&config, &stores, &Board::still(notices), live.as_ref())?;
     if let Some(only) = &options.lane {
         if !lanes.contains_key(only) {
             bail!("there is no [lane.{only}]");
         }
         lanes.retain(|name, _| name == only);
     }
-    let now = SystemClock::default().now();
+    let now = clock.now();
     let kind = options.kind.as_deref().map(kind);
     let (history, users) = match (&options.id, &options.user) {
         (Some(id), _) => {
@@ -80,7 +82,8 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     for lane in lanes.values() {
         for user in &users {
             let app = options.app.as_deref();
-            explanations.push(explain(&config, lane, user, kind.as_ref(), app, now).await?);
+            let question = Question { user, kind: kind.as_ref(), app, id: options.id.as_deref(), now };
+            explanations.push(of(&config, lane, &question).await?);
         }
     }
     if options.json {
@@ -182,6 +185,37 @@ pub async fn explain(
     app: Option<&str>,
     now: Millis,
 ) -> anyhow::Result<Explanation> {
+    of(config, lane, &Question { user, kind, app, id: None, now }).await
+}
+
+/// What is to be explained.
+struct Question<'a> {
+    user: &'a str,
+    kind: Option<&'a Kind>,
+    app: Option<&'a str>,
+    /// This message, which may have been read on a socket.
+    id: Option<&'a str>,
+    now: Millis,
+}
+
+/// Has the user read the message on a socket? As the distributor asks for those whom it deferred.
+async fn read(lane: &Lane, user: &str, id: &str) -> Option<(Asked, Judged)> {
+    let answer = lane.inbox.as_ref()?.were_read(&[(user, &live_id(id))]).await;
+    let (raw, down, verdict, seen) = match answer {
+        Ok(read) if read.contains(&true) => ("yes", None, "skip", "read on a socket"),
+        Ok(_) => ("no", None, "pass", "not read on a socket"),
+        Err(error) => {
+            ("", Some(format!("{:#}", anyhow::Error::from(error))), "unknown", "its store is down: the lane waits")
+        }
+    };
+    let asked = format!("was {id} read by {user}");
+    let (lookup, store, raw) = ("read".to_owned(), "live".to_owned(), raw.to_owned());
+    let judged = Judged { rule: "read".to_owned(), verdict, until: None, seen: seen.to_owned() };
+    Some((Asked { lookup, store, asked, raw, rows: Vec::new(), down }, judged))
+}
+
+async fn of(config: &Config, lane: &Lane, question: &Question<'_>) -> anyhow::Result<Explanation> {
+    let Question { user, kind, app, id, now } = *question;
     let kind = kind.map(|kind| lane.catalogue.find(kind)).transpose()?;
     let mut lookups = Vec::new();
     let mut facts: Vec<(String, Option<Vec<Row>>)> = Vec::new();
@@ -203,7 +237,7 @@ pub async fn explain(
         }
     }
     let rows_of = |name: &str| facts.iter().find(|(known, _)| known == name).and_then(|(_, rows)| rows.as_deref());
-    let rules: Vec<Judged> = lane
+    let mut rules: Vec<Judged> = lane
         .rules
         .iter()
         .map(|rule| {
@@ -224,6 +258,12 @@ pub async fn explain(
             Judged { rule: rule.name().to_owned(), verdict, until, seen }
         })
         .collect();
+    if let Some(id) = id
+        && let Some((asked, judged)) = read(lane, user, id).await
+    {
+        lookups.push(asked);
+        rules.insert(0, judged);
+    }
     let mut devices = devices(config, lane, kind, user, app, rows_of(lane.tokens.name()).unwrap_or_default());
     if lane.devices == Devices::First {
         let first = devices.iter().position(|device| device.told);
@@ -234,26 +274,35 @@ pub async fn explain(
     let stopped = rules.iter().find(|r| r.verdict == "skip").or_else(|| rules.iter().find(|r| r.verdict != "pass"));
     let woken = stopped.is_none() && devices.iter().any(|d| d.told);
     // What wakes nobody is not held back by the rules that keep from waking.
-    let holds = |judged: &Judged| lane.rules.iter().any(|rule| rule.name() == judged.rule && rule.holds_live());
-    let live = lane.otherwise.as_ref().filter(|_| !woken && !rules.iter().any(|r| r.verdict != "pass" && holds(r)));
-    let told = woken || live.is_some();
+    let holds = |judged: &Judged| {
+        judged.rule == "read" || lane.rules.iter().any(|rule| rule.name() == judged.rule && rule.holds_live())
+    };
+    let open = !rules.iter().any(|rule| rule.verdict != "pass" && holds(rule));
+    let otherwise = lane.otherwise.iter().filter(|_| !woken);
+    let live: Vec<&str> = lane.sockets.iter().chain(otherwise).filter(|_| open).map(String::as_str).collect();
+    let told = woken || !live.is_empty();
+    let time = |at| jiff::Timestamp::from_millisecond(at).map(|t| t.to_string()).unwrap_or_default();
     let verdict = match stopped {
-        _ if let Some(channel) = live => {
+        _ if !woken && !live.is_empty() => {
             let why = stopped.map_or_else(
                 || "no device fits".to_owned(),
                 |rule| format!("the rule {} refuses to wake ({})", rule.rule, rule.seen),
             );
-            format!("told by {channel} only: {why}")
+            let later = stopped.and_then(|rule| rule.until).filter(|_| devices.iter().any(|device| device.told));
+            let later = later.map(|at| format!("; a device at {}", time(at))).unwrap_or_default();
+            format!("told by {} only: {why}{later}", live.join(" and "))
         }
         Some(rule) => match (rule.verdict, rule.until) {
             ("skip", _) => format!("not told: the rule {} refuses ({})", rule.rule, rule.seen),
             ("defer", Some(until)) => {
-                let until = jiff::Timestamp::from_millisecond(until).map(|t| t.to_string()).unwrap_or_default();
-                format!("not now: the rule {} defers until {until} ({})", rule.rule, rule.seen)
+                format!("not now: the rule {} defers until {} ({})", rule.rule, time(until), rule.seen)
             }
             _ => format!("waits: the rule {} cannot be asked ({})", rule.rule, rule.seen),
         },
-        None if woken => format!("told on {} device(s)", devices.iter().filter(|d| d.told).count()),
+        None if woken => {
+            let beside: String = live.iter().map(|channel| format!(", and by {channel}")).collect();
+            format!("told on {} device(s){beside}", devices.iter().filter(|d| d.told).count())
+        }
         None if devices.is_empty() => "not told: no device is known".to_owned(),
         None => "not told: no device fits".to_owned(),
     };
@@ -406,7 +455,9 @@ pub fn kind(text: &str) -> Kind {
 /// The users that a trace names, each once: those whose facts are worth showing beside it.
 pub fn users_of(trace: &[homing_core::record::Record]) -> Vec<String> {
     let mut users: Vec<String> = Vec::new();
-    for target in trace.iter().filter_map(|record| record.target.as_deref()) {
+    // A group's sockets, or everyone's, are nobody's own.
+    let whole = |target: &&str| *target == "everyone" || target.starts_with("group/");
+    for target in trace.iter().filter_map(|record| record.target.as_deref()).filter(|target| !whole(target)) {
         let user = target.split('/').next().unwrap_or(target);
         // A record that stands for many has words in this place.
         if !user.is_empty() && !user.contains(' ') && !users.iter().any(|known| known == user) {

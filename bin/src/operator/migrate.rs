@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use homing_core::{
     channel::Health,
-    clock::{Clock as _, SystemClock},
+    clock::{Clock, SystemClock},
     ledger::{Counts, Role},
     queue::Queue,
 };
@@ -14,7 +14,7 @@ use homing_pipeline::migration::{Bounds, Migration, Phase, Report, STEPS, Side, 
 use serde_json::json;
 
 use super::shards;
-use crate::{config::Config, doctor, wiring};
+use crate::{config::Config, doctor, live, wiring};
 
 /// What to do.
 #[derive(Subcommand, Debug)]
@@ -168,9 +168,10 @@ async fn plan(config: &Config, name: &str) -> anyhow::Result<bool> {
         println!("  {}. live {percent} %: told by {to}, with {from} as the fallback", i + 2);
     }
     println!("  homing migrate advance {name} takes a step, homing migrate rollback {name} goes back at once.");
-    let clock = std::sync::Arc::new(SystemClock::default());
+    let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::default());
     let now = clock.now();
-    let channel = wiring::channel(config, to, clock)?;
+    let live = live::look(config, &clock)?;
+    let channel = wiring::channel(config, to, clock, live.as_ref())?;
     let mut well = true;
     for credential in doctor::examine(&[(to.clone(), channel)].into()).await {
         let ends = doctor::end(&credential, now).map(|end| format!("; {end}")).unwrap_or_default();

@@ -65,7 +65,7 @@ pub struct WouldPush {
 /// The configuration does not fit together.
 pub async fn run(config: &Config, stores: &Stores, kit: &Kit, json: bool) -> anyhow::Result<()> {
     let cx = &kit.cx;
-    let lanes = wiring::lanes(config, stores, &kit.board)?;
+    let lanes = wiring::lanes(config, stores, &kit.board, kit.live.as_ref())?;
     let (tell, mut told) = mpsc::channel::<Observed>(256);
     let mut watchers = tokio::task::JoinSet::new();
     let mut lists = 0;

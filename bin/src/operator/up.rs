@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> ExitCode {
     let all = Scope::default();
     let wire: Box<daemon::Wire> = Box::new(move |config, stores, kit| {
         let mut workers = wiring::distributors(config, stores, &all, kit)?;
-        let channels = wiring::channels(config, &all, &kit.cx.clock)?;
+        let channels = wiring::channels(config, &all, &kit.cx.clock, kit.live.as_ref())?;
         workers.extend(wiring::senders(config, stores, &all, &channels, kit)?);
         workers.extend(wiring::scanners(config, stores, None, &kit.cx)?);
         if intake::Section::has_work(config) {
@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> ExitCode {
     });
     let listen: Box<Extra> = Box::new(|config, stores, kit| {
         Box::pin(async move {
-            let channels = wiring::channels(&config, &Scope::default(), &kit.cx.clock)?;
+            let channels = wiring::channels(&config, &Scope::default(), &kit.cx.clock, kit.live.as_ref())?;
             let watch = doctor::watch(channels, Arc::clone(&kit.cx.clock), kit.cx.stop.clone());
             if intake::Section::has_work(&config) {
                 let (served, ()) = tokio::join!(Box::pin(intake::serve(&config, &stores, &kit.cx)), watch);

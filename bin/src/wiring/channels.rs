@@ -11,8 +11,9 @@ use homing_channels::{
     xinge::{PAGE_MAX, Xinge},
 };
 use homing_core::{channel::Channel, clock::Clock, notification::Platform};
+use homing_stores::live::Ports;
 
-use super::Scope;
+use super::{Scope, elsewhere::inbox};
 use crate::config::{Config, ListCodec};
 
 /// Channels by name.
@@ -42,11 +43,16 @@ fn names() -> Vec<&'static str> {
     std::iter::once(XINGE).chain(registry::all().into_iter().map(|entry| entry.name)).collect()
 }
 
-/// The channel of that name with its accounts.
+/// The channel of that name with its accounts. Without `live` one of sockets finds its store down.
 ///
 /// # Errors
 /// Names the file, the line, and the key that does not fit.
-pub fn channel(config: &Config, name: &str, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Channel>> {
+pub fn channel(
+    config: &Config,
+    name: &str,
+    clock: Arc<dyn Clock>,
+    live: Option<&Ports>,
+) -> anyhow::Result<Arc<dyn Channel>> {
     if name == XINGE {
         let accounts = config.account.values().cloned().collect();
         let built = Xinge::new(accounts, &config.xinge, clock);
@@ -55,7 +61,12 @@ pub fn channel(config: &Config, name: &str, clock: Arc<dyn Clock>) -> anyhow::Re
     let entry = registry::find(name).with_context(|| format!("there is no channel {name}"))?;
     let empty = toml::Table::new();
     let section = config.channel.get(name).map_or(&empty, |section| &section.0);
-    (entry.build)(section, &Tools { clock }).map_err(|error| match error {
+    let mut tools = Tools::new(clock);
+    if entry.platforms.contains(&Platform::Socket) {
+        tools.inbox = Some(inbox(live));
+        tools.types = Some(Arc::new(config.catalogue()?));
+    }
+    (entry.build)(section, &tools).map_err(|error| match error {
         homing_channels::Error::Setting { path, problem } => {
             let path: Vec<&str> = path.split('.').collect();
             config.origins.error(&path, problem).into()
@@ -81,7 +92,12 @@ fn of_xinge(config: &Config, error: homing_channels::Error) -> anyhow::Error {
 ///
 /// # Errors
 /// Names the key that does not fit.
-pub fn channels(config: &Config, scope: &Scope, clock: &Arc<dyn Clock>) -> anyhow::Result<Channels> {
+pub fn channels(
+    config: &Config,
+    scope: &Scope,
+    clock: &Arc<dyn Clock>,
+    live: Option<&Ports>,
+) -> anyhow::Result<Channels> {
     for name in config.channel.keys() {
         known(&format!("channel.{name}"), name)?;
         if name == XINGE {
@@ -97,6 +113,6 @@ pub fn channels(config: &Config, scope: &Scope, clock: &Arc<dyn Clock>) -> anyho
             }
         }
     }
-    let built = used.into_iter().map(|name| Ok((name.to_owned(), channel(config, name, Arc::clone(clock))?)));
+    let built = used.into_iter().map(|name| Ok((name.to_owned(), channel(config, name, Arc::clone(clock), live)?)));
     built.collect()
 }

@@ -12,7 +12,7 @@ use homing_core::{
     lookup::{Lookup, Members},
     notification::Platform,
     quiet::QuietHours,
-    rules::{Accepts, Exists, ProfileDefaults, Quiet, Rule},
+    rules::{self, Accepts, Exists, ProfileDefaults, Quiet, Rule},
 };
 use homing_pipeline::{
     Worker,
@@ -22,10 +22,19 @@ use homing_pipeline::{
     migration::{Migration, Migrations},
     routes::{Route, Routes},
 };
-use homing_stores::Stores;
+use homing_stores::{Stores, live::Ports};
 
-use super::{Kit, Scope, channels, own_lists, shards};
+use super::{
+    Kit, Scope, channels,
+    elsewhere::{inbox, presence},
+    own_lists,
+    presence::PresenceLookup,
+    shards,
+};
 use crate::config::{Config, DeviceChoice, Lane, ListCodec};
+
+/// The rule over the gateway's presence, as a lane names it.
+pub const PRESENCE: &str = "presence";
 
 /// What a lane says of users without a profile.
 fn defaults(name: &str, lane: &Lane) -> anyhow::Result<ProfileDefaults> {
@@ -39,7 +48,7 @@ fn defaults(name: &str, lane: &Lane) -> anyhow::Result<ProfileDefaults> {
     Ok(ProfileDefaults { locale: lane.locale.clone(), zone: lane.time_zone.clone(), quiet })
 }
 
-/// What the distributors of every lane know.
+/// What the distributors of every lane know. Without `live` they find it down.
 ///
 /// # Errors
 /// Names the key that does not fit.
@@ -47,11 +56,12 @@ pub fn lanes(
     config: &Config,
     stores: &Stores,
     board: &Board,
+    live: Option<&Ports>,
 ) -> anyhow::Result<BTreeMap<String, Arc<distributor::Lane>>> {
     let catalogue = Arc::new(config.catalogue()?);
     let migrations = migrations(config)?;
     let lanes = config.lane.iter().map(|(name, lane)| {
-        let mut known = lane_of(config, name, lane, stores, Arc::clone(&catalogue))?;
+        let mut known = lane_of(config, name, lane, stores, Arc::clone(&catalogue), live)?;
         known.migrations = Migrations::new(name, migrations.iter().cloned(), board.subscribe());
         Ok((name.clone(), Arc::new(known)))
     });
@@ -69,7 +79,7 @@ pub fn distributors(
     kit: &Kit,
 ) -> anyhow::Result<Vec<Box<dyn Worker>>> {
     own_lists(config)?;
-    let lanes = lanes(config, stores, &kit.board)?;
+    let lanes = lanes(config, stores, &kit.board, kit.live.as_ref())?;
     let mut workers: Vec<Box<dyn Worker>> = Vec::new();
     for (name, lane) in config.lane.iter().filter(|(name, _)| scope.has_lane(name)) {
         let Some(known) = lanes.get(name) else { continue };
@@ -174,10 +184,49 @@ fn way(name: &str, lane: &Lane, key: &str, channel: Option<&String>) -> anyhow::
     if !lane.delivery.contains_key(channel) {
         bail!("{place}: lane.{name}.delivery has no lists of {channel}");
     }
-    if !channels::known(&place, channel)?.0.contains(&Platform::Mqtt) {
-        bail!("{place}: {channel} has no topics; mqtt has");
+    let platforms = channels::known(&place, channel)?.0;
+    let (wanted, missing): (&[Platform], _) = match key {
+        "sockets" => (&[Platform::Socket], "no sockets; websocket has"),
+        _ => (&[Platform::Mqtt, Platform::Socket], "neither topics nor sockets; mqtt and websocket have"),
+    };
+    if !platforms.iter().any(|platform| wanted.contains(platform)) {
+        bail!("{place}: {channel} has {missing}");
     }
     Ok(Some(channel.clone()))
+}
+
+/// Are the sockets of a whole group, or of everyone, told at once? Then nobody needs to be listed for that.
+pub fn announces(lane: &Lane) -> bool {
+    let sockets = |channel: &String| {
+        let known = channels::known("lane", channel);
+        lane.delivery.contains_key(channel) && known.is_ok_and(|(platforms, _)| platforms.contains(&Platform::Socket))
+    };
+    lane.announce.as_ref().is_some_and(sockets)
+}
+
+/// The rule `presence` of a lane, if it has that.
+fn presence_of(config: &Config, name: &str, lane: &Lane) -> anyhow::Result<Option<rules::Presence>> {
+    let has = |rule: &str| lane.rules.iter().any(|own| own == rule);
+    if !has(PRESENCE) {
+        if lane.presence.is_some() {
+            bail!("lane.{name}.presence: lane.{name}.rules does not name the rule `presence`");
+        }
+        return Ok(None);
+    }
+    if has("online") {
+        bail!("lane.{name}.rules: `presence` and `online` both say who is online; name one of them");
+    }
+    let given = lane.presence.clone().unwrap_or_default();
+    let remembered = config.live.clone().unwrap_or_default().gone_ttl;
+    if given.grace > remembered {
+        let remembered = homing_core::duration::format_duration(remembered);
+        bail!("lane.{name}.presence.grace: is longer than live.gone_ttl, {remembered}: nobody knows then who has gone");
+    }
+    if given.confirm.is_some_and(|confirm| confirm.is_zero()) {
+        bail!("lane.{name}.presence.confirm: is no time; leave it out and nobody on a socket is woken");
+    }
+    let millis = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    Ok(Some(rules::Presence::new(PRESENCE, millis(given.grace), given.confirm.map(millis))))
 }
 
 fn lane_of(
@@ -186,18 +235,27 @@ fn lane_of(
     lane: &Lane,
     stores: &Stores,
     catalogue: Arc<Catalogue>,
+    live: Option<&Ports>,
 ) -> anyhow::Result<distributor::Lane> {
     let find = |key: &str, lookup: &str| {
         stores.lookup(lookup).with_context(|| format!("lane.{name}.{key}: there is no [lookup.{lookup}]"))
     };
     let mut rules: Vec<Arc<dyn Rule>> = Vec::new();
     let mut facts: Vec<Arc<dyn Lookup>> = Vec::new();
+    let attended = presence_of(config, name, lane)?;
     let profile = lane.profile.as_deref().map(|lookup| find("profile", lookup)).transpose()?;
     let defaults = defaults(name, lane)?;
     for rule in &lane.rules {
         if rule == "quiet" {
             let key = profile.as_ref().map(|lookup| lookup.name().into());
             rules.push(Arc::new(Quiet::new(key, defaults.clone())));
+            continue;
+        }
+        if rule == PRESENCE {
+            if let Some(rule) = attended.clone().filter(|_| !facts.iter().any(|known| known.name() == PRESENCE)) {
+                rules.push(Arc::new(rule));
+                facts.push(Arc::new(PresenceLookup::new(PRESENCE, presence(live))));
+            }
             continue;
         }
         // Whether the account exists and whether it wants to be told are two rules over one lookup.
@@ -234,6 +292,12 @@ fn lane_of(
         ways.insert(channel, Delivery { lists, codec, page, platforms: platforms.to_vec() });
     }
     let routes = routes(config, name, lane, &catalogue)?;
+    let sockets = way(name, lane, "sockets", lane.sockets.as_ref())?;
+    let otherwise = way(name, lane, "otherwise", lane.otherwise.as_ref())?;
+    if let Some(channel) = otherwise.as_ref().filter(|_| otherwise == sockets) {
+        bail!("lane.{name}.otherwise: by lane.{name}.sockets everybody is told by {channel} already");
+    }
+    let asks = attended.is_some() || ways.values().any(|way| way.platforms.contains(&Platform::Socket));
     Ok(distributor::Lane {
         name: name.to_owned(),
         codec: lane.codec,
@@ -255,7 +319,10 @@ fn lane_of(
         deliveries: ways,
         routes,
         announce: way(name, lane, "announce", lane.announce.as_ref())?,
-        otherwise: way(name, lane, "otherwise", lane.otherwise.as_ref())?,
+        otherwise,
+        sockets,
+        presence: attended.map(|_| PRESENCE.into()),
+        inbox: asks.then(|| inbox(live)),
         migrations: Migrations::default(),
         prover: config.receipts.prover()?.map(Arc::new),
         preferences: preferences.map(|lookup| lookup.name().into()),

@@ -1,7 +1,9 @@
 //! From a configuration to workers.
 
 mod channels;
+mod elsewhere;
 mod lanes;
+mod presence;
 mod scanners;
 mod senders;
 
@@ -25,7 +27,7 @@ use secrecy::ExposeSecret;
 
 pub use self::{
     channels::{Channels, XINGE, channel, channels},
-    lanes::{deliveries, distributors, lanes, map, migrations},
+    lanes::{PRESENCE, announces, deliveries, distributors, lanes, map, migrations},
     scanners::{ChatFeed, chat_sources, feed, scanners, seat},
     senders::{foreign, senders},
 };
@@ -174,7 +176,7 @@ pub fn check(config: &Config, stores: &Stores) -> anyhow::Result<()> {
     let all = Scope::default();
     let kit = Kit::still(cx);
     distributors(config, stores, &all, &kit)?;
-    senders(config, stores, &all, &channels(config, &all, &kit.cx.clock)?, &kit)?;
+    senders(config, stores, &all, &channels(config, &all, &kit.cx.clock, None)?, &kit)?;
     scanners(config, stores, None, &kit.cx)?;
     config.admin.check()?;
     if crate::intake::Section::has_work(config) {
@@ -238,5 +240,47 @@ mod tests {
         assert!(empty.ends_with("homing.toml line 12: account.a: secret is empty"), "{empty}");
         let short = whole("[[intake.keys]]\nname = 'shop'\nkey = 'short'");
         assert!(short.starts_with("intake: keys: `shop`"), "{short}");
+    }
+
+    #[test]
+    fn sockets_and_presence_fit_their_lane() {
+        let lane = |keys: &str, more: &str| {
+            let stores = "[stores.kv]\nkind = 'redis'\nurl = 'redis://127.0.0.1:1/0'\n[lookup.online]\nstore = 'kv'\n\
+                          type = 'string'\nkey = 'o:{user_id}'\naccept = 'value != \"1\"'\n";
+            let tokens = "[lookup.tokens]\nstore = 'kv'\ntype = 'hash'\nkey = 'd:{user_id}'\nfields = ['token']\n";
+            let lists = "entry.name = 'q'\ndelivery.websocket.name = 'w'\ndelivery.mqtt.name = 'm'\n";
+            error(&format!("{stores}{tokens}[channel.mqtt]\nurl = 'mqtt://h'\n[lane.a]\n{lists}{keys}\n{more}"))
+        };
+        let whole = "rules = ['presence']\nsockets = 'websocket'\nannounce = 'websocket'\notherwise = 'mqtt'\n\
+                     presence = { grace = '3s', confirm = '10s' }";
+        assert_eq!(lane(whole, ""), "nothing");
+        assert_eq!(lane("rules = ['presence', 'presence']\notherwise = 'websocket'", ""), "nothing");
+        for (keys, expected) in [
+            ("sockets = 'mqtt'", "lane.a.sockets: mqtt has no sockets; websocket has"),
+            ("sockets = 'xinge'", "lane.a.sockets: lane.a.delivery has no lists of xinge"),
+            (
+                "sockets = 'websocket'\notherwise = 'websocket'",
+                "lane.a.otherwise: by lane.a.sockets everybody is told by websocket already",
+            ),
+            ("presence = { grace = '3s' }", "lane.a.presence: lane.a.rules does not name the rule `presence`"),
+            (
+                "rules = ['online', 'presence']",
+                "lane.a.rules: `presence` and `online` both say who is online; name one of them",
+            ),
+            (
+                "rules = ['presence']\npresence = { grace = '2m' }",
+                "lane.a.presence.grace: is longer than live.gone_ttl, 1m: nobody knows then who has gone",
+            ),
+            (
+                "rules = ['presence']\npresence = { confirm = '0s' }",
+                "lane.a.presence.confirm: is no time; leave it out and nobody on a socket is woken",
+            ),
+        ] {
+            assert_eq!(lane(keys, ""), expected);
+        }
+        let long = "rules = ['presence']\npresence = { grace = '2m' }";
+        assert_eq!(lane(long, "[live]\ngone_ttl = '3m'"), "nothing");
+        let wrong = lane("", "[channel.websocket]\npayload_max = 0");
+        assert!(wrong.ends_with("channel.websocket.payload_max: must be 1 to 1048576"), "{wrong}");
     }
 }

@@ -10,6 +10,7 @@
 //! | [`mqtt`] | topics of an MQTT broker |
 //! | [`web_push`] | browsers, with encryption and VAPID |
 //! | [`webhook`] | services that are told by HTTP |
+//! | [`websocket`] | sockets of the gateway |
 //! | [`registry`] | all channels by name |
 //! | [`simulator`] | servers that answer as the providers do, with faults on demand |
 
@@ -27,6 +28,7 @@ pub mod simulator;
 mod vendor;
 pub mod web_push;
 pub mod webhook;
+pub mod websocket;
 pub mod xinge;
 
 /// What a channel of one's own is built of (docs/adding-a-channel.md).

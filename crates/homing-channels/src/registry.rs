@@ -2,16 +2,27 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use homing_core::{channel::Channel, clock::Clock, notification::Platform};
+use homing_core::{catalogue::Catalogue, channel::Channel, clock::Clock, live::Inbox, notification::Platform};
 use toml::Table;
 
-use crate::{Error, Result, apns, fcm, hms, mqtt, vendor, web_push, webhook};
+use crate::{Error, Result, apns, fcm, hms, mqtt, vendor, web_push, webhook, websocket};
 
 /// What every channel is built with.
 #[derive(Clone)]
 pub struct Tools {
     /// Time of day.
     pub clock: Arc<dyn Clock>,
+    /// Streams of live delivery, for a channel of sockets.
+    pub inbox: Option<Arc<dyn Inbox>>,
+    /// The push types, for a channel whose messages are called by their names.
+    pub types: Option<Arc<Catalogue>>,
+}
+
+impl Tools {
+    /// What most channels need.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, inbox: None, types: None }
+    }
 }
 
 /// A channel that the configuration may name.
@@ -43,6 +54,7 @@ const ENTRIES: &[Entry] = &[
     Entry { name: "honor", platforms: &[Platform::Android], page: 1000, build: vendor::honor::build },
     Entry { name: "web_push", platforms: &[Platform::Web], page: web_push::PAGE_MAX, build: web_push::open },
     Entry { name: "webhook", platforms: &[Platform::Webhook], page: 1, build: webhook::open },
+    Entry { name: "websocket", platforms: &[Platform::Socket], page: websocket::PAGE, build: websocket::open },
 ];
 
 /// Those of a program that embeds Homing.

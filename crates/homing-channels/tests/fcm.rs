@@ -94,7 +94,7 @@ impl Scene {
 
     fn tools(&self) -> Tools {
         rustls::crypto::ring::default_provider().install_default().ok();
-        Tools { clock: Arc::clone(&self.clock) as Arc<dyn Clock> }
+        Tools::new(Arc::clone(&self.clock) as Arc<dyn Clock>)
     }
 
     fn script(&self, script: Value) {

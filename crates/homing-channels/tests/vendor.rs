@@ -125,7 +125,7 @@ fn try_build(vendor: &str, text: &str, clock: Arc<dyn Clock>) -> homing_channels
     // A second installation in this process is refused, and the first one serves.
     rustls::crypto::ring::default_provider().install_default().ok();
     let entry = find(vendor).unwrap();
-    (entry.build)(&toml::from_str(text).unwrap(), &Tools { clock })
+    (entry.build)(&toml::from_str(text).unwrap(), &Tools::new(clock))
 }
 
 impl Scene {

@@ -48,7 +48,7 @@ fn clock() -> Arc<dyn Clock> {
 fn open(section: &str, clock: Arc<dyn Clock>) -> homing_channels::Result<Arc<dyn Channel>> {
     // A second installation in this process is refused, and the first one serves.
     rustls::crypto::ring::default_provider().install_default().ok();
-    (find("web_push").unwrap().build)(&toml::from_str(section).unwrap(), &Tools { clock })
+    (find("web_push").unwrap().build)(&toml::from_str(section).unwrap(), &Tools::new(clock))
 }
 
 fn section(base: &str, key: &str) -> String {

@@ -34,7 +34,7 @@ fn clock() -> Arc<dyn Clock> {
 
 fn open(section: &str, clock: Arc<dyn Clock>) -> Arc<dyn Channel> {
     rustls::crypto::ring::default_provider().install_default().ok();
-    (find("webhook").unwrap().build)(&toml::from_str(section).unwrap(), &Tools { clock }).unwrap()
+    (find("webhook").unwrap().build)(&toml::from_str(section).unwrap(), &Tools::new(clock)).unwrap()
 }
 
 impl Scene {

@@ -493,7 +493,7 @@ mod tests {
         refused(r#"{"type":7,"to":{"tokens":[{"token":"t"}]}}"#, "to.tokens.0.platform: is missing or not text");
         refused(
             r#"{"type":7,"to":{"tokens":[{"token":"t","platform":"tv","app":"a"}]}}"#,
-            "to.tokens.0.platform: `tv` is none of android, ios, harmony, web, mqtt, webhook",
+            "to.tokens.0.platform: `tv` is none of android, ios, harmony, web, mqtt, webhook, socket",
         );
         refused(
             r#"{"type":7,"to":{"tokens":[{"token":"t","platform":"ios","app":"a","channel":[]}]}}"#,

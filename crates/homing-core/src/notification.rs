@@ -1,8 +1,11 @@
 //! What a channel sends: one content and the devices that get it.
 
-use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt::Write as _};
 
-use crate::{clock::Millis, quiet::QuietHours};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{clock::Millis, live::MAX_ID, quiet::QuietHours};
 
 /// Platform of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,16 +25,18 @@ pub enum Platform {
     Mqtt,
     /// A service that is told by HTTP; the token is the name of its address in the configuration.
     Webhook,
+    /// Sockets of the gateway; the token is `user/ID`, `group/ID` or `everyone`.
+    Socket,
 }
 
 impl Platform {
     /// All names, for errors.
-    pub const NAMES: &'static str = "android, ios, harmony, web, mqtt, webhook";
+    pub const NAMES: &'static str = "android, ios, harmony, web, mqtt, webhook, socket";
 
     /// Is it told without waking anybody? Rules that only keep from waking (do-not-disturb, quiet hours) do not hold for
     /// such a way.
     pub fn is_live(self) -> bool {
-        matches!(self, Self::Mqtt | Self::Webhook)
+        matches!(self, Self::Mqtt | Self::Webhook | Self::Socket)
     }
 
     /// `android`, `ios`.
@@ -43,6 +48,7 @@ impl Platform {
             Self::Web => "web",
             Self::Mqtt => "mqtt",
             Self::Webhook => "webhook",
+            Self::Socket => "socket",
         }
     }
 
@@ -55,6 +61,7 @@ impl Platform {
             "web" => Some(Self::Web),
             "mqtt" => Some(Self::Mqtt),
             "webhook" => Some(Self::Webhook),
+            "socket" => Some(Self::Socket),
             _ => None,
         }
     }
@@ -266,5 +273,46 @@ impl Notification {
     /// Is it only to be validated, and shown to nobody?
     pub fn is_rehearsal(&self) -> bool {
         self.cohort.as_ref().is_some_and(|cohort| cohort.arm == Arm::Shadow)
+    }
+}
+
+/// The id under which a message stands in users' streams ([`Inbox`](crate::live::Inbox)): its own, or where that is too
+/// long for them the beginning of it and 32 hexadecimal digits of its SHA-256. The same always.
+pub fn live_id(id: &str) -> Cow<'_, str> {
+    const HASH: usize = 16;
+    if id.len() <= MAX_ID {
+        return Cow::Borrowed(id);
+    }
+    let most = MAX_ID - 2 * HASH - 1;
+    let cut = (0..=most).rev().find(|at| id.is_char_boundary(*at)).unwrap_or(0);
+    let mut short = format!("{}~", id.get(..cut).unwrap_or_default());
+    for byte in Sha256::digest(id.as_bytes()).iter().take(HASH) {
+        // Writing to a string has no way to fail.
+        let _ok = write!(short, "{byte:02x}");
+    }
+    Cow::Owned(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_fits_a_stream_and_stays_its_own() {
+        assert_eq!(live_id("m-1"), "m-1");
+        let long = "订".repeat(80);
+        let short = live_id(&long);
+        assert!(short.len() <= MAX_ID && short.starts_with("订订"), "{short}");
+        assert_eq!(short, live_id(&long), "the same always");
+        assert_ne!(short, live_id(&format!("{long}x")));
+        assert_eq!(live_id(&"a".repeat(MAX_ID)), "a".repeat(MAX_ID));
+    }
+
+    #[test]
+    fn platforms_read_what_they_write() {
+        for name in Platform::NAMES.split(", ") {
+            assert_eq!(Platform::parse(name).map(Platform::name), Some(name));
+        }
+        assert!(Platform::Socket.is_live() && !Platform::Web.is_live());
     }
 }

@@ -48,7 +48,7 @@ pub trait Rule: Send + Sync {
     /// May the user be told, and what was seen.
     fn judge(&self, rows: &[Row], now: Millis) -> Ruling;
 
-    /// Does it hold back live ways (MQTT), too? Those that only keep from waking somebody do not: by their names `online`,
+    /// Does it hold back live ways (MQTT, sockets), too? Those that only keep from waking somebody do not: by their names `online`,
     /// `focus`, `dnd` and `quiet`.
     fn holds_live(&self) -> bool {
         !matches!(self.name(), "online" | "focus" | "dnd" | "quiet")
@@ -162,6 +162,71 @@ fn seen(hours: Option<&QuietHours>) -> String {
     }
 }
 
+/// The column of a [`Presence`] row with the time of the first judgement, where this one is a later one.
+pub const JUDGED_AT: &str = "judged_at";
+
+/// Keeps from waking who is on a socket, and gives one who has just gone a moment to come back.
+///
+/// Over a lookup of the gateway's presence: `sessions` (and `nodes`, to be shown) on nodes that are alive, `gone_at` = when
+/// the last one ended, in milliseconds since 1970. Whoever it knows nothing of is not there. A message that was read on a
+/// socket never comes here again; the distributor ends it before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    key: Arc<str>,
+    grace: Millis,
+    confirm: Option<Millis>,
+}
+
+impl Presence {
+    /// Over the lookup `key`. Who has gone within `grace` is judged again when that is over. With `confirm`, who is there is
+    /// judged again that long after the first judgement, and then passes: the message was not read, the socket may be half
+    /// dead. Without it, who is there is skipped.
+    pub fn new(key: impl Into<Arc<str>>, grace: Millis, confirm: Option<Millis>) -> Self {
+        Self { key: key.into(), grace, confirm }
+    }
+}
+
+impl Rule for Presence {
+    /// As every rule that says who is there.
+    fn name(&self) -> &'static str {
+        "online"
+    }
+
+    fn lookup(&self) -> Option<&Arc<str>> {
+        Some(&self.key)
+    }
+
+    fn judge(&self, rows: &[Row], now: Millis) -> Ruling {
+        let number = |column: &str| rows.first().and_then(|row| row.get(column)?.parse::<Millis>().ok());
+        let sessions = number("sessions").unwrap_or(0);
+        // A clock that was set back makes nobody wait for longer.
+        let first = number(JUDGED_AT).map_or(now, |first| first.min(now));
+        if sessions > 0 {
+            let there = match number("nodes") {
+                Some(nodes) => format!("{sessions} session(s) on {nodes} node(s)"),
+                None => format!("{sessions} session(s)"),
+            };
+            let Some(confirm) = self.confirm else { return Ruling { decision: Decision::Skip, seen: there } };
+            let until = first.saturating_add(confirm);
+            return if now < until {
+                Ruling { decision: Decision::Defer(until), seen: format!("{there}, not read yet") }
+            } else {
+                Ruling { decision: Decision::Pass, seen: format!("{there}, not read within {confirm} ms") }
+            };
+        }
+        let Some(gone) = number("gone_at") else {
+            return Ruling { decision: Decision::Pass, seen: "no session".to_owned() };
+        };
+        // The gateway's clock may be ahead of ours.
+        let gone = gone.min(now);
+        let until = gone.saturating_add(self.grace);
+        let seen = format!("no session, the last one ended {} ms ago", now - gone);
+        // Who comes and goes all the time is waited for once.
+        let waited = now - first >= self.grace;
+        Ruling { decision: if now < until && !waited { Decision::Defer(until) } else { Decision::Pass }, seen }
+    }
+}
+
 /// A recipient's quiet hours: what the profile says, for what it does not say the defaults. What cannot be read there (a
 /// time zone that nobody knows) counts as not said.
 pub fn quiet_hours(rows: &[Row], defaults: &ProfileDefaults) -> Option<QuietHours> {
@@ -263,6 +328,52 @@ mod tests {
         assert!(!passes(&[rule("online", Skip), rule("account", Skip)]));
         assert!(!passes(&[rule("mine", Defer(5))]));
         assert!(!passes_live(&[rule("login", Pass)], &Facts::new(), 0));
+    }
+
+    #[track_caller]
+    fn presence(rule: &Presence, row: &[(&str, Millis)], now: Millis, decision: Decision, seen: &str) {
+        let row: Row = row.iter().map(|(column, value)| ((*column).to_owned(), value.to_string())).collect();
+        assert_eq!(rule.judge(&[row], now), Ruling { decision, seen: seen.into() });
+    }
+
+    #[test]
+    fn who_is_on_a_socket_is_not_woken() {
+        use Decision::{Defer, Pass, Skip};
+        let rule = Presence::new("presence", 5_000, None);
+        assert!(!rule.holds_live());
+        assert_eq!(rule.judge(&[], 0).decision, Pass, "nobody knows of a socket");
+        presence(&rule, &[("sessions", 2), ("nodes", 1)], 9_000, Skip, "2 session(s) on 1 node(s)");
+        presence(&rule, &[("sessions", 1), (JUDGED_AT, 1_000)], 90_000, Skip, "1 session(s)");
+        presence(&rule, &[("sessions", 0)], 9_000, Pass, "no session");
+        let confirm = Presence::new("presence", 5_000, Some(10_000));
+        let there = [("sessions", 1), ("nodes", 1), ("gone_at", 8_000)];
+        presence(&confirm, &there, 9_000, Defer(19_000), "1 session(s) on 1 node(s), not read yet");
+        let again = |now, decision, seen| {
+            presence(&confirm, &[("sessions", 1), (JUDGED_AT, 9_000)], now, decision, seen);
+        };
+        again(14_000, Defer(19_000), "1 session(s), not read yet");
+        again(19_000, Pass, "1 session(s), not read within 10000 ms");
+        again(8_000, Defer(18_000), "1 session(s), not read yet");
+    }
+
+    #[test]
+    fn who_has_just_gone_is_waited_for_once() {
+        use Decision::{Defer, Pass};
+        let rule = Presence::new("presence", 5_000, None);
+        let gone = |at, first: Option<Millis>, now, decision, ago: i64| {
+            let row = [("sessions", 0), ("gone_at", at), (JUDGED_AT, first.unwrap_or(now))];
+            let row = &row[..if first.is_some() { 3 } else { 2 }];
+            presence(&rule, row, now, decision, &format!("no session, the last one ended {ago} ms ago"));
+        };
+        gone(8_000, None, 9_000, Defer(13_000), 1_000);
+        gone(8_000, Some(9_000), 13_000, Pass, 5_000);
+        gone(4_000, None, 9_000, Pass, 5_000);
+        gone(60_000, None, 9_000, Defer(14_000), 0);
+        gone(60_000, Some(9_000), 14_000, Pass, 0);
+        gone(12_500, Some(9_000), 13_000, Defer(17_500), 500);
+        gone(17_000, Some(9_000), 17_500, Pass, 500);
+        let none = Presence::new("presence", 0, None);
+        assert_eq!(none.judge(&[[("gone_at".to_owned(), "5".to_owned())].into()], 5).decision, Pass);
     }
 
     #[test]

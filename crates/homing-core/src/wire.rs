@@ -56,6 +56,9 @@ pub struct Envelope {
     /// Of an event: only these recipients are still to be judged (they were deferred).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// Of such recipients: when they were judged for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_at: Option<Millis>,
     /// Of an event with a large audience: the recipients up to this one have been worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,

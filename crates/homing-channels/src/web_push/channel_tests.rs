@@ -27,7 +27,7 @@ fn channel(settings: &str, names: At) -> WebPush {
     rustls::crypto::ring::default_provider().install_default().ok();
     let (key, _) = super::super::generate_vapid();
     let account = format!("[account.a]\napp = 'higo'\nkey = '{key}'\nsubject = 'mailto:ops@example.com'\n");
-    let tools = Tools { clock: Arc::new(SystemClock::default()) };
+    let tools = Tools::new(Arc::new(SystemClock::default()));
     WebPush::new(toml::from_str(&format!("{settings}\n{account}")).unwrap(), &tools, Arc::new(names)).unwrap()
 }
 

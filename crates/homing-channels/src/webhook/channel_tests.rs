@@ -16,7 +16,7 @@ impl Names for Home {
 
 fn channel(hook: &str) -> Result<Webhook> {
     rustls::crypto::ring::default_provider().install_default().ok();
-    let tools = Tools { clock: Arc::new(SystemClock::default()) };
+    let tools = Tools::new(Arc::new(SystemClock::default()));
     let section: Table = toml::from_str(&format!("[hook.crm]\n{hook}")).unwrap();
     Webhook::new(section::read("webhook", &section)?, &tools, Arc::new(Home))
 }

@@ -171,7 +171,7 @@ pub(crate) fn table(section: Value) -> toml::Table {
 }
 
 pub(crate) fn channel(section: &toml::Table, clock: Arc<dyn Clock>) -> Apns {
-    Apns::new(section, &Tools { clock }).unwrap()
+    Apns::new(section, &Tools::new(clock)).unwrap()
 }
 
 /// Device number `number` whose token begins so.

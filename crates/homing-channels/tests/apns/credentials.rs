@@ -101,7 +101,7 @@ async fn keys_are_checked_before_anything_is_sent_and_never_shown() {
     let shown = format!("{channel:?}");
     let secret = bench.key.lines().nth(1).unwrap();
     assert!(shown.contains("com.higo") && !shown.contains(secret), "{shown}");
-    let tools = || Tools { clock: bench.clock.clone() };
+    let tools = || Tools::new(bench.clock.clone());
     let refused = |change: &dyn Fn(&mut toml::Table)| {
         let mut section = bench.section();
         change(&mut section);

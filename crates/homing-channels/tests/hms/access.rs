@@ -57,7 +57,7 @@ async fn a_jwt_that_has_expired_is_signed_again_once() {
     // Huawei's clock runs; ours stands still far behind it.
     let slow = Arc::new(Moved(SystemClock::default(), AtomicI64::new(-4_000_000)));
     rustls::crypto::ring::default_provider().install_default().ok();
-    let tools = Tools { clock: Arc::clone(&slow) as Arc<dyn Clock> };
+    let tools = Tools::new(Arc::clone(&slow) as Arc<dyn Clock>);
     let channel = Hms::new(&scene.section("", ""), &tools).unwrap();
     let notification = harmony(json!({}));
     let answer = send(&channel, &notification, "token-1").await;

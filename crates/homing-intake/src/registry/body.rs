@@ -39,7 +39,7 @@ pub(super) fn device(fields: &Map<String, Value>, id: Option<&str>, channels: &[
         (None, own) => own.ok_or_else(|| missing("id", "the installation's own, made by the app"))?,
     };
     let app = text(fields, "app", MAX_SHORT)?.ok_or_else(|| missing("app", "its name, as the accounts have it"))?;
-    let platforms = "android, ios, harmony, web, mqtt, webhook";
+    let platforms = Platform::NAMES;
     let platform = text(fields, "platform", MAX_SHORT)?.ok_or_else(|| missing("platform", platforms))?;
     let platform =
         Platform::parse(&platform).ok_or_else(|| Invalid::new("platform", format!("is none of {platforms}")))?;

@@ -13,7 +13,7 @@ use homing_core::{
 
 use super::{
     Delivery, DeliveryCodec, Devices, Lane,
-    choose::{Chooser, Go, IN_USE, Token, Way, each_device, is_in_use, is_to_be_cleaned},
+    choose::{Chooser, Go, IN_USE, Live, Token, Way, each_device, is_in_use, is_to_be_cleaned},
     draft::Draft,
     php::php,
     plan::Plan,
@@ -157,21 +157,22 @@ impl<'a> Address<'a> {
         self.chooser.no_way(self.plan.kind.code, &[Token::named(device)])
     }
 
-    /// The event's group itself, by a live way.
-    pub(super) fn group(&mut self, channel: &'a str, delivery: &'a Delivery, group: &str) {
+    /// All of the event's audience at once, by a live way.
+    pub(super) fn whole(&mut self, live: Live<'a>, token: String) {
         let language = self.own_language();
-        self.live(language, channel, delivery, Target::new("", format!("group/{group}")));
+        self.live(language, live, Target::new("", token));
     }
 
     /// A recipient who is told without a device, by a live way.
-    pub(super) fn otherwise(&mut self, channel: &'a str, delivery: &'a Delivery, user: &str, locale: &str) {
+    pub(super) fn without_device(&mut self, live: Live<'a>, user: &str, locale: &str) {
         let language = self.language(locale);
-        self.live(language, channel, delivery, Target::new(user, format!("user/{user}")));
+        self.live(language, live, Target::new(user, format!("user/{user}")));
     }
 
-    fn live(&mut self, language: Option<&'a str>, channel: &'a str, delivery: &'a Delivery, target: Target) {
+    fn live(&mut self, language: Option<&'a str>, live: Live<'a>, target: Target) {
+        let Live { channel, delivery, platform } = live;
         let app = self.plan.entry.event.app.as_deref().unwrap_or_default();
-        let (platform, environment) = (Platform::Mqtt, Environment::default());
+        let environment = Environment::default();
         self.add(Group { language, channel, app, platform, environment, quiet: None, part: None }, delivery, target);
     }
 

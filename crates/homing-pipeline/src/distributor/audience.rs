@@ -24,8 +24,8 @@ pub(super) async fn resolve(lane: &Lane, plans: &mut [Plan<'_>]) -> Result<(), S
     let owners = owners(lane, plans).await?;
     for plan in plans {
         let (after, worked) = match &plan.entry.task {
-            Task::Deferred(users) => {
-                plan.recipients.clone_from(users);
+            Task::Deferred(held) => {
+                plan.recipients.clone_from(&held.users);
                 continue;
             }
             Task::Further { after, worked } => (after.as_deref(), *worked),

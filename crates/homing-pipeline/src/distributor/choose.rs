@@ -5,7 +5,7 @@
 
 use homing_core::{
     catalogue::PushType,
-    event::Device,
+    event::{Audience, Device},
     lookup::Row,
     notification::{Alternate, Arm, Cohort, Environment, Platform},
 };
@@ -267,10 +267,26 @@ impl Lane {
         fitting.next().is_none().then_some(channel)
     }
 
-    /// The channel of a live way that a key of the lane names, and its lists, if there are any.
-    pub(super) fn live<'a>(&'a self, key: &'a Option<String>) -> Option<(&'a str, &'a Delivery)> {
+    /// The live way that a key of the lane names, if there are lists for it.
+    pub(super) fn live<'a>(&'a self, key: &'a Option<String>) -> Option<Live<'a>> {
         let channel = key.as_deref()?;
-        Some((channel, self.delivery(channel, Platform::Mqtt)?))
+        let of = |platform| Some(Live { channel, delivery: self.delivery(channel, platform)?, platform });
+        of(Platform::Mqtt).or_else(|| of(Platform::Socket))
+    }
+
+    /// The way and the token by which an audience is told at once, whoever belongs to it.
+    pub(super) fn whole<'a>(&'a self, to: &Audience) -> Option<(Live<'a>, String)> {
+        let live = self.live(&self.announce)?;
+        match to {
+            Audience::GroupMembers(group) => Some((live, format!("group/{group}"))),
+            Audience::Everyone if live.platform == Platform::Socket => Some((live, "everyone".to_owned())),
+            _ => None,
+        }
+    }
+
+    /// Are the sockets of an audience told at once? Then nobody's own are told of it beside that.
+    pub(super) fn broadcast(&self, to: &Audience) -> Option<Live<'_>> {
+        self.whole(to).map(|(live, _)| live).filter(|live| live.platform == Platform::Socket)
     }
 
     /// Are there devices, or users without any, who are told by a way that wakes nobody?
@@ -278,6 +294,14 @@ impl Lane {
         self.otherwise.is_some()
             || self.deliveries.values().any(|delivery| delivery.platforms.iter().any(|platform| platform.is_live()))
     }
+}
+
+/// A way that wakes nobody, for those who have no device there.
+#[derive(Clone, Copy)]
+pub(super) struct Live<'a> {
+    pub(super) channel: &'a str,
+    pub(super) delivery: &'a Delivery,
+    pub(super) platform: Platform,
 }
 
 impl Delivery {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use homing_core::{
     catalogue::{PushType, QuietPolicy},
     clock::Millis,
@@ -23,8 +23,9 @@ use super::{
     audience::{resolve, unique},
     choose::Chooser,
     draft::{Draft, label},
-    intake::{Batch, Task},
+    intake::Batch,
     plan::{Plan, plan},
+    presence::{Again, Judges, QUIET, again, were_read},
 };
 
 /// A batch of which everything is known that others know.
@@ -34,22 +35,28 @@ pub(super) struct Gathered<'a> {
     /// In the order of [`recipients`].
     facts: Vec<Facts>,
     judged: Vec<Judged>,
+    again: Again,
     /// Of those that may be told, in the same order.
     devices: Vec<Vec<Row>>,
 }
 
 /// What the rules say of a user.
-struct Judged {
+#[derive(Clone)]
+pub(super) struct Judged {
     refusal: Option<Refusal>,
+    /// What they say where quiet hours do not count, if it is those that hold the user back.
+    loud: Option<Refusal>,
     /// Refused, but only as far as waking goes: live ways are open. Always false where the lane has none.
     live: bool,
 }
 
 impl Judged {
-    fn new(lane: &Lane, facts: &Facts, now: Millis) -> Self {
+    pub(super) fn new(lane: &Lane, judges: &Judges, facts: &Facts, now: Millis) -> Self {
         let refusal = first_refusal(&lane.rules, facts, now);
+        let asleep = refusal.as_ref().is_some_and(|refusal| refusal.rule == QUIET);
+        let loud = if asleep { first_refusal(&judges.loud, facts, now) } else { None };
         let live = refusal.is_some() && lane.has_live() && passes_live(&lane.rules, facts, now);
-        Self { refusal, live }
+        Self { refusal, loud, live }
     }
 
     /// May one of the user's devices be told? Who is only asleep may, by some types.
@@ -77,27 +84,30 @@ pub(super) async fn gather<'a>(
         None => true,
     });
     let users = recipients(&plans);
-    let facts = facts_of(lane, &users).await?;
-    let judged: Vec<Judged> = facts.iter().map(|facts| Judged::new(lane, facts, now)).collect();
-    let told = may_be_told(&users, &judged);
+    let (facts, read) = try_join(facts_of(lane, &users), were_read(lane, &plans)).await?;
+    let judges = Judges::new(lane);
+    let judged: Vec<Judged> = facts.iter().map(|facts| Judged::new(lane, &judges, facts, now)).collect();
+    let again = again(lane, &judges, &plans, &users, &facts, &read, now);
+    let told = may_be_told(&plans, &users, &judged, &again);
     let devices = if told.is_empty() { Vec::new() } else { lane.tokens.rows(&told).await? };
-    Ok(Gathered { draft, plans, facts, judged, devices })
+    Ok(Gathered { draft, plans, facts, judged, again, devices })
 }
 
 impl Gathered<'_> {
     /// What becomes of the batch.
     pub(super) fn decide(self, lane: &Lane) -> Commit {
-        let Self { mut draft, plans, facts, judged, devices } = self;
+        let Self { mut draft, plans, facts, judged, again, devices } = self;
         let users = recipients(&plans);
-        let told = may_be_told(&users, &judged);
+        let told = may_be_told(&plans, &users, &judged, &again);
         let known = Known {
             judged: users.into_iter().zip(facts.iter().zip(&judged)).collect(),
+            again: &again,
             devices: told.into_iter().zip(devices.iter().map(Vec::as_slice)).collect(),
         };
         // One look at the board for the whole batch: it is told by one state of each migration.
         let chooser = Chooser::new(lane);
-        for plan in &plans {
-            judge(lane, plan, &chooser, &known, &mut draft);
+        for (i, plan) in plans.iter().enumerate() {
+            judge(lane, i, plan, &chooser, &known, &mut draft);
         }
         draft.close()
     }
@@ -106,6 +116,7 @@ impl Gathered<'_> {
 /// What is known of the users of a batch.
 struct Known<'a> {
     judged: HashMap<&'a str, (&'a Facts, &'a Judged)>,
+    again: &'a Again,
     devices: HashMap<&'a str, &'a [Row]>,
 }
 
@@ -115,31 +126,49 @@ fn recipients<'a>(plans: &'a [Plan<'_>]) -> Vec<&'a str> {
 }
 
 /// Those whose devices are to be known.
-fn may_be_told<'a>(users: &[&'a str], judged: &[Judged]) -> Vec<&'a str> {
-    users.iter().zip(judged).filter(|(_, judged)| judged.wants_devices()).map(|(user, _)| *user).collect()
+fn may_be_told<'a>(plans: &'a [Plan<'_>], users: &[&'a str], judged: &[Judged], again: &Again) -> Vec<&'a str> {
+    let of_all = users.iter().zip(judged);
+    if again.is_empty() {
+        return of_all.filter(|(_, judged)| judged.wants_devices()).map(|(user, _)| *user).collect();
+    }
+    let of_all: HashMap<&str, &Judged> = of_all.map(|(user, judged)| (*user, judged)).collect();
+    let wants = |i: usize, user: &str| match again.of(i, user) {
+        Some(again) => !again.read && again.judged.wants_devices(),
+        None => of_all.get(user).is_some_and(|judged| judged.wants_devices()),
+    };
+    let each =
+        plans.iter().enumerate().flat_map(|(i, plan)| plan.recipients.iter().map(move |user| (i, user.as_str())));
+    unique(each.filter(|(i, user)| wants(*i, user)).map(|(_, user)| user))
 }
 
 /// Tells, skips or defers each recipient of an event.
-fn judge<'a>(lane: &'a Lane, plan: &'a Plan<'a>, chooser: &'a Chooser<'a>, known: &Known<'a>, draft: &mut Draft<'_>) {
+fn judge<'a>(
+    lane: &'a Lane,
+    place: usize,
+    plan: &'a Plan<'a>,
+    chooser: &'a Chooser<'a>,
+    known: &Known<'a>,
+    draft: &mut Draft<'_>,
+) {
     let mut address = Address::new(lane, plan, chooser);
-    if let Audience::Tokens(named) = &plan.entry.event.to {
+    let to = &plan.entry.event.to;
+    if let Audience::Tokens(named) = to {
         // Devices without a user: there is nobody to ask a rule about.
         tokens(plan, named, &mut address, draft);
         address.hand_over(draft);
         return;
     }
     draft.expanded(plan, plan.recipients.len());
-    if let Audience::GroupMembers(group) = &plan.entry.event.to
-        && let Some((channel, lists)) = lane.live(&lane.announce).filter(|_| plan.entry.is_whole())
-    {
-        address.group(channel, lists, group);
+    if let Some((live, token)) = lane.whole(to).filter(|_| plan.entry.is_whole()) {
+        address.whole(live, token);
     }
     // Live ways are told when a recipient is first judged: who was deferred for a night has had it there.
-    let first = !matches!(plan.entry.task, Task::Deferred(_));
+    let first = plan.entry.deferred().is_none();
     let reach = if first || !lane.has_live() { Reach::All } else { Reach::Waking };
-    let otherwise = lane.live(&lane.otherwise).filter(|_| first && matches!(plan.entry.event.to, Audience::Users(_)));
+    let sockets = lane.live(&lane.sockets).filter(|_| first && lane.broadcast(to).is_none());
+    let otherwise = lane.live(&lane.otherwise).filter(|_| first && matches!(to, Audience::Users(_)));
     let paged = plan.is_paged();
-    let mut held = Held::default();
+    let mut held = Held::new(draft.now());
     let mut homeless: Vec<(&str, Option<String>)> = Vec::new();
     let mut live: Vec<(&str, String)> = Vec::new();
     let mut passed = 0;
@@ -149,6 +178,12 @@ fn judge<'a>(lane: &'a Lane, plan: &'a Plan<'a>, chooser: &'a Chooser<'a>, known
             continue;
         }
         let (facts, judged) = known.judged.get(user).copied().unzip();
+        let again = known.again.of(place, user);
+        if again.is_some_and(|again| again.read) {
+            held.skip(user, "read", "read on a socket".into());
+            continue;
+        }
+        let judged = again.map(|again| &again.judged).or(judged);
         if let Some(muted) = muted(rows_of(facts, lane.preferences.as_ref()), plan.kind) {
             held.skip(user, "preference", format!("muted={muted}").into());
             continue;
@@ -158,30 +193,34 @@ fn judge<'a>(lane: &'a Lane, plan: &'a Plan<'a>, chooser: &'a Chooser<'a>, known
         let rows = known.devices.get(user).copied().unwrap_or_default();
         let Some(Refusal { rule, seen, until }) = judged.and_then(|judged| stopped(judged, plan)) else {
             let quiet = if lane.has_quiet { quiet_hours(profile, &lane.defaults) } else { None };
-            if address.user(user, locale, quiet.as_ref(), rows, reach) > 0 {
-                passed += 1;
-                continue;
-            }
-            let why = if paged { None } else { address.why_none(rows) };
-            match otherwise {
-                Some((channel, lists)) => {
-                    address.otherwise(channel, lists, user, locale);
-                    live.push((user, why.unwrap_or_else(|| "no device".to_owned())));
-                    passed += 1;
+            let mut told = address.user(user, locale, quiet.as_ref(), rows, reach);
+            if told == 0 {
+                let why = if paged { None } else { address.why_none(rows) };
+                let ways = [sockets, otherwise];
+                for way in ways.into_iter().flatten() {
+                    address.without_device(way, user, locale);
+                    told += 1;
                 }
-                None => homeless.push((user, why)),
+                if told == 0 {
+                    homeless.push((user, why));
+                    continue;
+                }
+                live.push((user, why.unwrap_or_else(|| "no device".to_owned())));
+            } else if let Some(way) = sockets {
+                address.without_device(way, user, locale);
             }
+            passed += 1;
             continue;
         };
         let mut told = 0;
         if first && judged.is_some_and(|judged| judged.live) {
             told = address.user(user, locale, None, rows, Reach::Live);
-            if let Some((channel, lists)) = otherwise.filter(|_| told == 0) {
-                address.otherwise(channel, lists, user, locale);
-                told = 1;
+            for way in otherwise.filter(|_| told == 0).into_iter().chain(sockets) {
+                address.without_device(way, user, locale);
+                told += 1;
             }
         }
-        match defers(plan, *until) {
+        match defers(plan, rule, *until) {
             // A phone is there, and is told when the night is over.
             Some(until) if told == 0 || address.reaches(user, rows, Reach::Waking) => {
                 held.defer(user, rule, seen, until);
@@ -226,14 +265,23 @@ fn muted<'a>(rows: &'a [Row], kind: &PushType) -> Option<&'a str> {
     muted.split(',').any(|entry| is_it(entry.trim())).then_some(muted)
 }
 
-/// The rule that stops this message. Who is only asleep is told of some types all the same.
+/// The rule that stops this message. Who is only asleep is told of some types all the same; and nobody is waited for until
+/// the message has no time left to be told.
 fn stopped<'a>(judged: &'a Judged, plan: &Plan<'_>) -> Option<&'a Refusal> {
-    judged.refusal.as_ref().filter(|refusal| refusal.until.is_none() || plan.kind.quiet != QuietPolicy::Ignore)
+    let quiet_counts = plan.kind.quiet != QuietPolicy::Ignore;
+    let refusal = judged.refusal.as_ref().filter(|refusal| quiet_counts || refusal.rule != QUIET);
+    let refusal = refusal.or(judged.loud.as_ref().filter(|_| !quiet_counts))?;
+    let in_time = |until: Millis| refusal.rule == QUIET || until.saturating_add(LEAST) < plan.expires_at;
+    refusal.until.is_none_or(in_time).then_some(refusal)
 }
 
-/// When it is judged again, if ever.
-fn defers(plan: &Plan<'_>, until: Option<Millis>) -> Option<Millis> {
-    until.filter(|until| plan.kind.quiet != QuietPolicy::Drop && *until < plan.expires_at)
+/// A message that would be released later than this before its end is not held back by a short wait: it would not be told
+/// at all.
+const LEAST: Millis = 1_000;
+
+/// When it is judged again, if ever. A type may not want to wait for the end of a night; a short wait is no night.
+fn defers(plan: &Plan<'_>, rule: &str, until: Option<Millis>) -> Option<Millis> {
+    until.filter(|until| (rule != QUIET || plan.kind.quiet != QuietPolicy::Drop) && *until < plan.expires_at)
 }
 
 /// Notes who is told by live ways only, and why.
@@ -263,21 +311,30 @@ fn without_device(plan: &Plan<'_>, homeless: &[(&str, Option<String>)], draft: &
     }
 }
 /// Recipients that a rule held back.
-#[derive(Default)]
 struct Held<'a> {
+    now: Millis,
     skipped: BTreeMap<&'a str, Vec<(&'a str, Cow<'a, str>)>>,
     deferred: BTreeMap<(Millis, &'a str), (Vec<&'a str>, &'a str)>,
 }
 
 impl<'a> Held<'a> {
+    fn new(now: Millis) -> Self {
+        Self { now, skipped: BTreeMap::new(), deferred: BTreeMap::new() }
+    }
+
     fn skip(&mut self, user: &'a str, rule: &'a str, seen: Cow<'a, str>) {
         self.skipped.entry(rule).or_default().push((user, seen));
     }
 
-    /// One envelope per minute of release.
+    /// One envelope per time of release, which is a whole minute; of short waits, less.
     fn defer(&mut self, user: &'a str, rule: &'a str, seen: &'a str, until: Millis) {
-        let minute = until.div_euclid(60_000) * 60_000 + if until.rem_euclid(60_000) > 0 { 60_000 } else { 0 };
-        self.deferred.entry((minute, rule)).or_insert_with(|| (Vec::new(), seen)).0.push(user);
+        let step = match until - self.now {
+            wait if rule == QUIET || wait > 60_000 => 60_000,
+            wait if wait > 10_000 => 1_000,
+            _ => 100,
+        };
+        let due = until.div_euclid(step) * step + if until.rem_euclid(step) > 0 { step } else { 0 };
+        self.deferred.entry((due, rule)).or_insert_with(|| (Vec::new(), seen)).0.push(user);
     }
 
     fn write(self, lane: &Lane, plan: &Plan<'_>, draft: &mut Draft<'_>) {
@@ -294,11 +351,12 @@ impl<'a> Held<'a> {
                 draft.skipped(id, rule, 1, user, seen.into_owned());
             }
         }
-        for ((minute, rule), (users, seen)) in self.deferred {
+        for ((due, rule), (users, seen)) in self.deferred {
             // Released over a span, so that the end of the night is no thunder of calls; the same for one event always.
             let spread = i64::try_from(lane.release.as_millis()).unwrap_or(0);
-            let jitter = if spread > 0 { i64::from(crc32fast::hash(id.as_bytes())) % spread } else { 0 };
-            let due = (minute + jitter).min(plan.expires_at - 1).max(minute);
+            let jitter =
+                if spread > 0 && rule == QUIET { i64::from(crc32fast::hash(id.as_bytes())) % spread } else { 0 };
+            let due = (due + jitter).min(plan.expires_at - 1).max(due);
             draft.deferred(plan.entry, &users, due, rule, seen);
         }
     }

@@ -176,6 +176,7 @@ impl<'a> Draft<'a> {
                 };
                 let who = entry.event.to.describe();
                 let reason = match worked + recipients {
+                    0 if plan.unlisted => format!("{} to {who} as a whole", plan.kind.name),
                     0 => format!("{} to {who}: nobody is found there", plan.kind.name),
                     1 => format!("{} to {who}", plan.kind.name),
                     n => format!("{} to {who}: {n} recipients", plan.kind.name),
@@ -201,7 +202,8 @@ impl<'a> Draft<'a> {
         const ENVELOPE: usize = 1_000;
         for users in users.chunks(ENVELOPE) {
             let only = users.iter().map(|user| (*user).to_owned()).collect();
-            let body = Envelope { only, ..self.envelope(entry, rule) }.encode();
+            let judged_at = Some(entry.deferred().map_or(self.now, |held| held.judged_at));
+            let body = Envelope { only, judged_at, ..self.envelope(entry, rule) }.encode();
             self.commit.delay.push(Delayed { due, body });
             self.count("items.filed", 1);
             let fate = Fate::Deferred { until: due };

@@ -37,9 +37,19 @@ pub(super) enum Task {
     /// All of it: it waited for its time.
     Returned,
     /// Only these recipients: they were deferred.
-    Deferred(Vec<String>),
+    Deferred(Deferred),
     /// The next recipients of many, behind this place.
     Further { after: Option<String>, worked: u64 },
+}
+
+/// Recipients whom a rule held back for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Deferred {
+    pub(super) users: Vec<String>,
+    /// The rule's name.
+    pub(super) by: String,
+    /// When they were judged for the first time.
+    pub(super) judged_at: Millis,
 }
 
 /// Where an item came from, for the books.
@@ -60,13 +70,21 @@ impl Entry {
         match &self.task {
             Task::New => Origin::Main,
             Task::Returned | Task::Further { .. } => Origin::Returned,
-            Task::Deferred(users) => Origin::Deferred(users.len()),
+            Task::Deferred(held) => Origin::Deferred(held.users.len()),
         }
     }
 
     /// Is all of it still to be done? What has begun goes on, also when the clock was set back.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.task, Task::New | Task::Returned)
+    }
+
+    /// The recipients who were held back, where it is about such.
+    pub(super) fn deferred(&self) -> Option<&Deferred> {
+        match &self.task {
+            Task::Deferred(held) => Some(held),
+            _ => None,
+        }
     }
 
     /// Is its id to be compared with those that were dealt with?
@@ -142,7 +160,9 @@ pub(super) fn read(
                 } else if envelope.only.is_empty() {
                     Task::Returned
                 } else {
-                    Task::Deferred(envelope.only)
+                    // An older envelope does not say; then it was as early as can be.
+                    let judged_at = envelope.judged_at.unwrap_or(envelope.first_at);
+                    Task::Deferred(Deferred { users: envelope.only, by: envelope.why, judged_at })
                 };
                 (Read::new(envelope.id, envelope.body.into(), envelope.first_at, task), envelope.tries)
             }
@@ -161,7 +181,7 @@ pub(super) fn read(
         match event {
             Ok(entry) => {
                 let own = match &entry.task {
-                    Task::Deferred(users) => users.len(),
+                    Task::Deferred(held) => held.users.len(),
                     _ => entry.event.to.recipients(),
                 };
                 recipients += own;
@@ -195,7 +215,7 @@ impl Read {
         match &self.task {
             Task::New => Origin::Main,
             Task::Returned | Task::Further { .. } => Origin::Returned,
-            Task::Deferred(users) => Origin::Deferred(users.len()),
+            Task::Deferred(held) => Origin::Deferred(held.users.len()),
         }
     }
 

@@ -17,6 +17,10 @@ mod draft;
 mod intake;
 mod php;
 mod plan;
+mod presence;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod sockets_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod ways_tests;
@@ -36,6 +40,7 @@ use homing_core::{
     catalogue::Catalogue,
     clock::Millis,
     event::Map,
+    live::Inbox,
     lookup::{Lookup, Members, StoreDown},
     notification::Platform,
     queue::{self, Commit, Destination, Log, LogState, Mark, Opened, QueueName, Seq, Shard},
@@ -84,10 +89,17 @@ pub struct Lane {
     pub deliveries: BTreeMap<String, Delivery>,
     /// Which of them a device is told by.
     pub routes: Routes,
-    /// The channel by which a message to all members of a group is also sent once to the group itself (`group/ID`).
+    /// The channel by which a message to all members of a group is also sent once to the group itself (`group/ID`), and by
+    /// sockets a message to everyone once to everyone (`everyone`).
     pub announce: Option<String>,
     /// The channel by which a user is told who has no device that fits, or is not to be woken (`user/ID`).
     pub otherwise: Option<String>,
+    /// The channel of sockets by which every recipient is told beside the devices (`user/ID`).
+    pub sockets: Option<String>,
+    /// Name of the lookup among `facts` that the rule [`Presence`](homing_core::rules::Presence) reads, where there is one.
+    pub presence: Option<Arc<str>>,
+    /// Where it is known what was read on a socket: who was held back and has read the message there is not woken.
+    pub inbox: Option<Arc<dyn Inbox>>,
     /// Name of the lookup among `facts` whose column `muted` has the types that a user does not want.
     pub preferences: Option<Arc<str>>,
     /// Moves from one channel to another.

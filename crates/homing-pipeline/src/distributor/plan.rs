@@ -25,6 +25,8 @@ pub(super) struct Plan<'a> {
     pub(super) content: Content,
     pub(super) expires_at: Millis,
     pub(super) recipients: Vec<String>,
+    /// Nobody can list its recipients; it is told as a whole.
+    pub(super) unlisted: bool,
     /// Recipients behind these.
     pub(super) rest: Option<Rest>,
     /// Why its recipients cannot be listed, however often one asks.
@@ -73,13 +75,16 @@ pub(super) fn plan<'a>(lane: &'a Lane, batch: &'a Batch, marks: &[Mark], draft: 
         let starts = entry.event.send_at.unwrap_or(entry.first_at).max(entry.first_at);
         let expires_at = starts.saturating_add(entry.event.expires_in.unwrap_or(kind.ttl));
         if expires_at <= draft.now() {
-            let quiet = matches!(entry.task, Task::Deferred(_));
-            let fate = if quiet { Fate::Skipped { rule: "quiet".to_owned() } } else { Fate::Expired };
+            let held = entry.deferred().map(|held| Fate::Skipped { rule: held.by.clone() });
+            let fate = held.unwrap_or(Fate::Expired);
             draft.event_ends(entry, fate, None);
         } else if entry.is_whole() && entry.event.send_at.is_some_and(|at| at > draft.now()) {
             draft.later(entry, starts);
         } else {
-            plans.push(Plan { entry, kind, content, expires_at, recipients: Vec::new(), rest: None, refused: None });
+            let to = &entry.event.to;
+            let unlisted = to.enumerated().is_some_and(|(kind, _)| lane.members(kind).is_none());
+            let (recipients, rest, refused) = (Vec::new(), None, None);
+            plans.push(Plan { entry, kind, content, expires_at, recipients, unlisted, rest, refused });
         }
     }
     plans
@@ -90,6 +95,8 @@ fn compose<'a>(lane: &'a Lane, entry: &Entry) -> Result<(&'a PushType, Content),
     let content = lane.catalogue.compose(kind, &entry.event, &lane.defaults.locale)?;
     let missing = match &entry.event.to {
         Audience::GroupOwner(_) if lane.owners.is_none() => Some(("to.group", "owners")),
+        // The sockets of all of it are told at once; nobody needs to be listed for that.
+        to if lane.broadcast(to).is_some() => None,
         to => to.enumerated().filter(|(kind, _)| lane.members(kind).is_none()).map(|(kind, _)| ("to", kind)),
     };
     match missing {

@@ -32,7 +32,10 @@ use crate::{
 };
 
 /// Rows by the user's id; of all others the rows of `*`, with `{id}` in place of the id.
-struct Table(&'static str, Vec<(&'static str, &'static [(&'static str, &'static str)])>);
+pub(super) struct Table(
+    pub(super) &'static str,
+    pub(super) Vec<(&'static str, &'static [(&'static str, &'static str)])>,
+);
 
 impl Lookup for Table {
     fn name(&self) -> &str {
@@ -67,7 +70,7 @@ impl Lookup for Table {
     }
 }
 
-type Rows = Vec<(&'static str, &'static [(&'static str, &'static str)])>;
+pub(super) type Rows = Vec<(&'static str, &'static [(&'static str, &'static str)])>;
 
 const TYPES: &str = "[SENT]\ncode = 7\ntitle = 't'\nbody = 'b'\n[SILENT]\ncode = 8\nsilent = true\n\
                      [BOTH]\ncode = 9\ntitle = 't'\nbody = 'b'\nsilent_copy = true\ncollapse = 'k'\n\
@@ -75,10 +78,10 @@ const TYPES: &str = "[SENT]\ncode = 7\ntitle = 't'\nbody = 'b'\n[SILENT]\ncode =
 
 const KEY: [u8; 16] = [7; 16];
 
-const PHONES: [Platform; 2] = [Platform::Android, Platform::Ios];
+pub(super) const PHONES: [Platform; 2] = [Platform::Android, Platform::Ios];
 
 /// A lane that delivers by apns (iPhones), fcm and xinge (both), and mqtt.
-fn lane(devices: Rows, change: impl FnOnce(&mut Lane)) -> Lane {
+pub(super) fn lane(devices: Rows, change: impl FnOnce(&mut Lane)) -> Lane {
     decide_tests::lane(|lane| {
         lane.catalogue = Arc::new(Catalogue::parse("types.toml", TYPES).unwrap());
         (lane.rules, lane.facts, lane.profile, lane.has_quiet) = (Vec::new(), Vec::new(), None, false);
@@ -95,7 +98,7 @@ fn lane(devices: Rows, change: impl FnOnce(&mut Lane)) -> Lane {
 }
 
 /// Rules over tables, and the lane's night.
-fn rules(lane: &mut Lane, tables: Vec<Table>, quiet: bool) {
+pub(super) fn rules(lane: &mut Lane, tables: Vec<Table>, quiet: bool) {
     for table in tables {
         let table: Arc<dyn Lookup> = Arc::new(table);
         lane.rules.push(Arc::new(Accepts::new(table.name(), Arc::clone(&table))) as Arc<dyn Rule>);
@@ -109,13 +112,13 @@ fn rules(lane: &mut Lane, tables: Vec<Table>, quiet: bool) {
     }
 }
 
-fn route(channel: &str, fallback: &[&str], platform: Option<Platform>) -> Route {
+pub(super) fn route(channel: &str, fallback: &[&str], platform: Option<Platform>) -> Route {
     let fallback = fallback.iter().map(|name| (*name).to_owned()).collect();
     Route { channel: channel.into(), fallback, platform, ..Route::default() }
 }
 
 /// Works one event and checks the books.
-async fn tell(lane: &Lane, event: serde_json::Value, now: Millis) -> Commit {
+pub(super) async fn tell(lane: &Lane, event: serde_json::Value, now: Millis) -> Commit {
     let (batch, commit) = decide_tests::work(lane, Log::MAIN, &[event.to_string().into()], &[], now).await;
     let mut books = Books::default();
     books.apply(&batch, &commit);
@@ -126,7 +129,7 @@ async fn tell(lane: &Lane, event: serde_json::Value, now: Millis) -> Commit {
     commit
 }
 
-fn to(user: &str, kind: u64) -> serde_json::Value {
+pub(super) fn to(user: &str, kind: u64) -> serde_json::Value {
     json!({"id": "m", "type": kind, "to": {"user": user}})
 }
 
@@ -143,7 +146,7 @@ fn sent(commit: &Commit) -> Vec<(String, Notification)> {
 }
 
 /// `channel: user/token (alternates)` of every target.
-fn told(commit: &Commit) -> Vec<String> {
+pub(super) fn told(commit: &Commit) -> Vec<String> {
     let mut told = Vec::new();
     for (channel, notification) in sent(commit) {
         for target in notification.targets {
@@ -157,14 +160,14 @@ fn told(commit: &Commit) -> Vec<String> {
     told
 }
 
-fn why(commit: &Commit) -> Vec<String> {
+pub(super) fn why(commit: &Commit) -> Vec<String> {
     let ends = commit.records.iter().filter(|record| record.fate == Fate::NoDevice);
     ends.map(|record| format!("{}: {}", record.target.clone().unwrap(), record.reason.clone().unwrap_or_default()))
         .collect()
 }
 
-const ANDROID: &[(&str, &str)] = &[("token", "a-{id}"), ("platform", "android"), ("app", "higo")];
-const IPHONE: &[(&str, &str)] = &[("token", "i-{id}"), ("platform", "ios"), ("app", "higo")];
+pub(super) const ANDROID: &[(&str, &str)] = &[("token", "a-{id}"), ("platform", "android"), ("app", "higo")];
+pub(super) const IPHONE: &[(&str, &str)] = &[("token", "i-{id}"), ("platform", "ios"), ("app", "higo")];
 
 #[tokio::test]
 async fn the_first_route_that_matches_has_the_device() {

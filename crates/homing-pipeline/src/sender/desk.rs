@@ -610,7 +610,7 @@ impl Desk {
 fn order_key(notification: &Notification) -> Option<&str> {
     match notification.targets.as_slice() {
         [one] if !one.user.is_empty() => Some(&one.user),
-        [one] if notification.platform == Platform::Mqtt => Some(&one.token),
+        [one] if matches!(notification.platform, Platform::Mqtt | Platform::Socket) => Some(&one.token),
         _ => None,
     }
 }

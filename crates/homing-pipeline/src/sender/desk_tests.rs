@@ -216,9 +216,14 @@ fn one_user_is_called_once_at_a_time_and_in_order() {
 
 #[test]
 fn a_groups_own_messages_are_called_one_at_a_time_and_in_order() {
+    in_order(Platform::Mqtt);
+    in_order(Platform::Socket);
+}
+
+fn in_order(platform: Platform) {
     let mut sender = Sender::open(&opened(0, Bytes::new()));
     let to_group = |id: &str, group: &str| Notification {
-        platform: Platform::Mqtt,
+        platform,
         targets: vec![Target::new("", format!("group/{group}"))],
         ..notification(id, "", &[])
     };
