@@ -1,0 +1,608 @@
+//! A session of the plain WebSocket.
+//!
+//! ```text
+//! Fresh ──open──▶ Asking ──verdict──▶ Attending ──missed──▶ Live
+//!   └─▶ Waiting ──login──▶ ┘
+//! ```
+//!
+//! There may be very many of these: what few need is boxed.
+
+use std::{sync::Arc, time::Duration};
+
+use homing_core::{
+    clock::{Clock, Millis},
+    live::{Marks, Position, Stream},
+};
+
+use super::{
+    client::{Frame, Resume, Unknown},
+    frames,
+    marks::Reading,
+    meter,
+    settings::{Login, Settings, Subscribe},
+};
+use crate::{
+    desk::{Ask, Callback, Missed, Reply},
+    identity::{Authenticate, Credentials, Identity, Verdict},
+    parcel::{Dialect, Parcel, Payload, Source},
+    session::{Close, Link, Session, Socket, code},
+    topic::Topic,
+};
+
+/// An offset beyond all others that any store can hold: 2^53 - 1.
+const EVERYTHING: u64 = (1 << 53) - 1;
+/// Most JSON-RPC requests under way.
+const MOST_CALLS: u8 = 8;
+/// A wake-up is never asked for sooner.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// What all sessions have in common.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) auth: Arc<dyn Authenticate>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What came with the request.
+pub(super) struct Opening {
+    pub(super) credentials: Credentials,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) resume: Resume,
+}
+
+/// See the module.
+pub(super) struct PlainSession {
+    shared: Arc<Shared>,
+    state: State,
+    user: Option<Arc<str>>,
+    /// What it follows, and in which life of the stream it was shown it.
+    streams: Vec<(Stream, u32)>,
+    /// When the token ends.
+    expires_at: Option<Millis>,
+    /// When it was last pinged, by the link's clock; 0 = never.
+    pinged_at: u64,
+    /// Frames in the second that began then.
+    second: u64,
+    frames: u16,
+    faults: u8,
+    calls: u8,
+    rare: Option<Box<Rare>>,
+}
+
+enum State {
+    /// Not open yet.
+    Fresh(Box<Opening>),
+    /// A login is awaited.
+    Waiting(Box<Waiting>),
+    /// The node looks up who it is. `answer` = a login frame wants to know.
+    Asking { resume: Box<Resume>, answer: bool },
+    /// The node looks up what was missed; `first` = since the beginning, else of the streams from the `from`th on, groups
+    /// that came later.
+    Attending { first: bool, from: usize },
+    /// Messages flow.
+    Live,
+    /// Closed.
+    Over,
+}
+
+struct Waiting {
+    until: u64,
+    /// Known already, and only the frame is awaited.
+    identity: Option<Identity>,
+    resume: Resume,
+}
+
+/// What few sessions need.
+#[derive(Default)]
+struct Rare {
+    reading: Reading,
+    /// Groups that are to be followed next.
+    joining: Vec<(Stream, Option<Position>)>,
+    /// Groups of the token.
+    claimed: Vec<Arc<str>>,
+    /// A new token is being looked up.
+    renewing: bool,
+}
+
+impl PlainSession {
+    pub(super) fn new(shared: Arc<Shared>, opening: Opening) -> Self {
+        Self {
+            shared,
+            state: State::Fresh(Box::new(opening)),
+            user: None,
+            streams: Vec::new(),
+            expires_at: None,
+            pinged_at: 0,
+            second: 0,
+            frames: 0,
+            faults: 0,
+            calls: 0,
+            rare: None,
+        }
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn close(&mut self, link: &mut dyn Link, code: u16, reason: impl Into<String>) {
+        metrics::counter!(meter::CLOSED, "code" => code.to_string()).increment(1);
+        self.state = State::Over;
+        link.wake_after(None);
+        link.close(Close::new(code, reason));
+    }
+
+    /// What the client showed was judged, for the first time. `asked` = by a frame, which is answered.
+    fn judged(&mut self, link: &mut dyn Link, verdict: Verdict, resume: Resume, asked: bool) {
+        match verdict {
+            Verdict::Known(identity) if self.settings().login == Login::Required && !asked => {
+                self.wait(link, Some(identity), resume);
+            }
+            Verdict::Known(identity) => self.known(link, identity, resume, asked),
+            Verdict::Missing if asked => self.close(link, code::UNAUTHORIZED, "a token is needed"),
+            Verdict::Missing => self.wait(link, None, resume),
+            Verdict::Refused(why) => self.close(link, code::UNAUTHORIZED, why),
+            Verdict::Unavailable(why) => self.close(link, code::FULL, why),
+        }
+    }
+
+    fn wait(&mut self, link: &mut dyn Link, identity: Option<Identity>, resume: Resume) {
+        let until = link.now().saturating_add(millis(self.settings().login_timeout));
+        self.state = State::Waiting(Box::new(Waiting { until, identity, resume }));
+        self.sleep(link);
+    }
+
+    fn known(&mut self, link: &mut dyn Link, identity: Identity, resume: Resume, asked: bool) {
+        let Identity { user, groups, expires_at } = identity;
+        if expires_at.is_some_and(|at| self.ends(at)) {
+            return self.close(link, code::EXPIRED, "the token has ended");
+        }
+        self.user = user;
+        self.expires_at = expires_at;
+        link.identify(self.user.clone());
+        if asked {
+            link.write(Socket::Main, &frames::login(self.user.as_deref()));
+        }
+        let Settings { everyone, join_groups, max_groups, subscribe, .. } = *self.settings();
+        let user = self.user.iter().map(|user| Stream::User(Arc::clone(user)));
+        let everyone = everyone.then_some(Stream::Everyone);
+        let joined = groups.iter().take(if join_groups { max_groups } else { 0 });
+        let streams: Vec<Stream> = user.chain(everyone).chain(joined.cloned().map(Stream::Group)).collect();
+        if subscribe == Subscribe::Claimed && !groups.is_empty() {
+            self.rare().claimed = groups;
+        }
+        let place = |stream: Stream| {
+            let at = resume.iter().find(|(known, _)| *known == stream).map(|(_, at)| *at);
+            (stream, at)
+        };
+        self.attend(link, streams.into_iter().map(place).collect(), true);
+        self.sleep(link);
+    }
+
+    /// Follows these streams, and asks what was missed.
+    fn attend(&mut self, link: &mut dyn Link, streams: Vec<(Stream, Option<Position>)>, first: bool) {
+        let from = self.streams.len();
+        link.hold();
+        for (stream, _) in &streams {
+            link.join(Topic::Stream(stream.clone()));
+            self.streams.push((stream.clone(), 0));
+        }
+        self.state = State::Attending { first, from };
+        link.ask(Ask::Attend { user: self.user.clone(), streams });
+    }
+
+    fn attending(&mut self, link: &mut dyn Link, missed: Result<Vec<Missed>, String>) {
+        let State::Attending { first, from } = self.state else { return };
+        let mut missed = match missed {
+            Ok(missed) => missed,
+            Err(why) if first => return self.close(link, code::FULL, why),
+            Err(why) => {
+                for (stream, _) in self.streams.drain(from.min(self.streams.len())..) {
+                    link.leave(&Topic::Stream(stream));
+                }
+                link.write(Socket::Main, &frames::error("group", &why));
+                Vec::new()
+            }
+        };
+        // Some may have been unsubscribed meanwhile.
+        missed.retain(|one| self.streams.iter().any(|(stream, _)| *stream == one.stream));
+        for one in &missed {
+            if let Some((_, epoch)) = self.streams.iter_mut().find(|(stream, _)| *stream == one.stream) {
+                *epoch = one.top.epoch;
+            }
+        }
+        let Settings { hello, bare, ping_interval, .. } = *self.settings();
+        if first && hello && !bare {
+            let key = link.key();
+            let session = format!("{}-{}-{}", key.shard, key.slot, key.generation);
+            let frame = frames::connected(self.user.as_deref(), &session, &missed, millis(ping_interval));
+            link.write(Socket::Main, &frame);
+        } else if !first && !missed.is_empty() {
+            link.write(Socket::Main, &frames::subscribed(&missed));
+        }
+        for parcel in missed.iter().flat_map(|one| &one.messages) {
+            link.send(parcel);
+        }
+        let shown: Vec<(Stream, Position)> = missed.into_iter().map(|one| (one.stream, one.top)).collect();
+        link.live(&shown);
+        link.direct(self.knows_all());
+        self.state = State::Live;
+        let waiting = self.rare.as_mut().map(|rare| std::mem::take(&mut rare.joining)).unwrap_or_default();
+        if !waiting.is_empty() {
+            self.attend(link, waiting, false);
+        }
+        self.tidy();
+    }
+
+    /// A login frame.
+    fn login(&mut self, link: &mut dyn Link, token: Option<String>, resume: Resume) {
+        match &mut self.state {
+            State::Waiting(waiting) => {
+                let resume = if resume.is_empty() { std::mem::take(&mut waiting.resume) } else { resume };
+                match (waiting.identity.take(), token) {
+                    (Some(identity), None) => self.known(link, identity, resume, true),
+                    (_, token) => self.identify(link, Credentials { message: token, ..Credentials::default() }, resume),
+                }
+            }
+            State::Asking { resume: kept, answer } => {
+                *answer = true;
+                if !resume.is_empty() {
+                    **kept = resume;
+                }
+                if token.is_some() {
+                    link.write(Socket::Main, &frames::error("token", "another one is being looked at"));
+                }
+            }
+            State::Attending { .. } | State::Live => match token {
+                None => link.write(Socket::Main, &frames::login(self.user.as_deref())),
+                Some(token) => self.renew(link, token),
+            },
+            State::Fresh(_) | State::Over => {}
+        }
+    }
+
+    /// Judges what a login frame showed.
+    fn identify(&mut self, link: &mut dyn Link, credentials: Credentials, resume: Resume) {
+        match self.shared.auth.check(&credentials) {
+            Some(verdict) => self.judged(link, verdict, resume, true),
+            None => {
+                self.state = State::Asking { resume: Box::new(resume), answer: true };
+                link.ask(Ask::Identify(credentials));
+            }
+        }
+    }
+
+    /// A new token for a session that goes on.
+    fn renew(&mut self, link: &mut dyn Link, token: String) {
+        if self.rare.as_ref().is_some_and(|rare| rare.renewing) {
+            return link.write(Socket::Main, &frames::error("token", "another one is being looked at"));
+        }
+        let credentials = Credentials { message: Some(token), ..Credentials::default() };
+        match self.shared.auth.check(&credentials) {
+            Some(verdict) => self.renewed(link, verdict),
+            None => {
+                self.rare().renewing = true;
+                link.ask(Ask::Identify(credentials));
+            }
+        }
+    }
+
+    fn renewed(&mut self, link: &mut dyn Link, verdict: Verdict) {
+        match verdict {
+            Verdict::Known(identity) if identity.user == self.user => {
+                self.expires_at = identity.expires_at;
+                link.write(Socket::Main, &frames::login(self.user.as_deref()));
+                self.sleep(link);
+            }
+            // Its streams are those of the first.
+            Verdict::Known(_) => self.fault(link, "token", "is another user's: open another connection for it"),
+            Verdict::Missing => self.fault(link, "token", "is missing"),
+            Verdict::Refused(why) => self.fault(link, "token", &why),
+            Verdict::Unavailable(why) => link.write(Socket::Main, &frames::error("token", &why)),
+        }
+    }
+
+    /// Something that was not understood, or is not allowed.
+    fn fault(&mut self, link: &mut dyn Link, field: &str, message: &str) {
+        self.faults = self.faults.saturating_add(1);
+        if self.faults > self.settings().max_faults {
+            return self.close(link, code::POLICY, "too many frames that cannot be understood");
+        }
+        link.write(Socket::Main, &frames::error(field, message));
+    }
+
+    fn frame(&mut self, link: &mut dyn Link, text: &str) {
+        let frame = match Frame::read(text) {
+            Ok(frame) => frame,
+            Err(Unknown { field, message }) => return self.fault(link, field, &message),
+        };
+        match frame {
+            Frame::Ping(answer) => return link.write(Socket::Main, &frames::text(answer)),
+            Frame::Pong => return,
+            Frame::Login { token, resume } => return self.login(link, token, resume),
+            _ => {}
+        }
+        if !matches!(self.state, State::Live | State::Attending { .. }) {
+            return self.fault(link, "msg_type", "a login is needed first");
+        }
+        match frame {
+            Frame::Ack(ids) => self.read(link, |reading| reading.ids(ids)),
+            Frame::ReadAll(up_to) => {
+                let places: Vec<Marks> = if up_to.is_empty() {
+                    let all = |(stream, epoch): &(Stream, u32)| {
+                        Marks::UpTo(stream.clone(), Position { epoch: *epoch, offset: EVERYTHING })
+                    };
+                    self.streams.iter().filter(|(_, epoch)| *epoch != 0).map(all).collect()
+                } else {
+                    let follows = |stream: &Stream| self.streams.iter().any(|(own, _)| own == stream);
+                    up_to.into_iter().filter(|(s, _)| follows(s)).map(|(s, at)| Marks::UpTo(s, at)).collect()
+                };
+                self.read(link, |reading| places.into_iter().all(|place| reading.up_to(place)));
+            }
+            Frame::Subscribe { group, at } => self.subscribe(link, group, at),
+            Frame::Unsubscribe(group) => self.unsubscribe(link, group),
+            Frame::Rpc => self.rpc(link, text),
+            Frame::Ping(_) | Frame::Pong | Frame::Login { .. } => {}
+        }
+    }
+
+    fn read(&mut self, link: &mut dyn Link, take: impl FnOnce(&mut Reading) -> bool) {
+        if self.user.is_none() {
+            return self.fault(link, "msg_type", "only users can have read something");
+        }
+        if !take(&mut self.rare().reading) {
+            return self.fault(link, "ids", "too many wait for their answer");
+        }
+        self.mark(link);
+    }
+
+    /// Asks the next thing that waits.
+    fn mark(&mut self, link: &mut dyn Link) {
+        let (Some(user), Some(rare)) = (&self.user, &mut self.rare) else { return };
+        if let Some(marks) = rare.reading.next() {
+            let streams = self.streams.iter().map(|(stream, _)| stream.clone()).collect();
+            link.ask(Ask::Mark { user: Arc::clone(user), streams, marks });
+        }
+        self.tidy();
+    }
+
+    fn marked(&mut self, link: &mut dyn Link, marked: Result<Vec<Arc<str>>, String>) {
+        let Some((ids, stream)) = self.rare.as_mut().and_then(|rare| rare.reading.answered()) else { return };
+        match (marked, stream) {
+            // What was named is answered by the same names, whether it was unread or not.
+            (Ok(_), None) => link.write(Socket::Main, &frames::acked(&ids, None)),
+            (Ok(ids), Some(stream)) => link.write(Socket::Main, &frames::acked(&ids, Some(&stream))),
+            (Err(why), _) => link.write(Socket::Main, &frames::error("ids", &why)),
+        }
+        self.mark(link);
+    }
+
+    fn subscribe(&mut self, link: &mut dyn Link, group: Arc<str>, at: Option<Position>) {
+        let allowed = match self.settings().subscribe {
+            Subscribe::None => false,
+            Subscribe::Any => true,
+            Subscribe::Claimed => self.rare.as_ref().is_some_and(|rare| rare.claimed.contains(&group)),
+        };
+        if !allowed {
+            return self.fault(link, "group", "may not be followed");
+        }
+        let stream = Stream::Group(group);
+        let joining = self.rare.as_ref().map(|rare| &*rare.joining).unwrap_or_default();
+        let known = |own: &Stream| *own == stream;
+        if self.streams.iter().any(|(own, _)| known(own)) || joining.iter().any(|(own, _)| known(own)) {
+            return link.write(Socket::Main, &frames::error("group", "is followed already"));
+        }
+        let groups = self.streams.iter().filter(|(own, _)| matches!(own, Stream::Group(_))).count() + joining.len();
+        if groups >= self.settings().max_groups {
+            return self.fault(link, "group", "too many are followed");
+        }
+        if matches!(self.state, State::Live) {
+            self.attend(link, vec![(stream, at)], false);
+        } else {
+            self.rare().joining.push((stream, at));
+        }
+    }
+
+    fn unsubscribe(&mut self, link: &mut dyn Link, group: Arc<str>) {
+        if self.settings().subscribe == Subscribe::None {
+            return self.fault(link, "group", "may not be left");
+        }
+        let stream = Stream::Group(group);
+        if let Some(place) = self.streams.iter().position(|(own, _)| *own == stream) {
+            self.streams.remove(place);
+            if let State::Attending { from, .. } = &mut self.state
+                && place < *from
+            {
+                *from -= 1;
+            }
+            link.leave(&Topic::Stream(stream.clone()));
+        } else if let Some(rare) = &mut self.rare {
+            rare.joining.retain(|(own, _)| *own != stream);
+        }
+        let Stream::Group(group) = stream else { return };
+        link.write(Socket::Main, &frames::unsubscribed(&group));
+    }
+
+    fn rpc(&mut self, link: &mut dyn Link, text: &str) {
+        if !self.settings().rpc {
+            return self.fault(link, "jsonrpc", "is not answered here");
+        }
+        if self.calls >= MOST_CALLS {
+            return self.fault(link, "jsonrpc", "too many requests wait for their answer");
+        }
+        self.calls += 1;
+        link.ask(Ask::Rpc { user: self.user.clone(), text: text.to_owned() });
+    }
+
+    fn ends(&self, at: Millis) -> bool {
+        self.settings().close_on_expiry && at <= self.shared.clock.now()
+    }
+
+    /// Are the lives of all its streams known? Of one that was empty it is seen at the first message, which therefore must
+    /// come through here.
+    fn knows_all(&self) -> bool {
+        self.streams.iter().all(|(_, epoch)| *epoch != 0)
+    }
+
+    /// Is there a ping behind which nothing was heard?
+    fn is_owed(&self, link: &dyn Link) -> bool {
+        self.pinged_at > link.heard()
+    }
+
+    /// Asks to be woken for whatever comes first.
+    fn sleep(&self, link: &mut dyn Link) {
+        let Settings { ping_interval, ping_timeout, close_on_expiry, .. } = *self.settings();
+        let now = link.now();
+        let mut next = if self.is_owed(link) {
+            self.pinged_at.saturating_add(millis(ping_timeout))
+        } else {
+            link.heard().max(self.pinged_at).saturating_add(millis(ping_interval))
+        };
+        if let State::Waiting(waiting) = &self.state {
+            next = next.min(waiting.until);
+        }
+        if let (Some(at), true) = (self.expires_at, close_on_expiry) {
+            let left = at.saturating_sub(self.shared.clock.now());
+            next = next.min(now.saturating_add(u64::try_from(left).unwrap_or(0)));
+        }
+        let left = Duration::from_millis(next.saturating_sub(now));
+        link.wake_after(Some(left.max(SHORTEST)));
+    }
+
+    /// Gives back what is not needed any more.
+    fn tidy(&mut self) {
+        let idle = |rare: &Rare| {
+            rare.reading.is_idle() && rare.joining.is_empty() && rare.claimed.is_empty() && !rare.renewing
+        };
+        if self.rare.as_deref().is_some_and(idle) {
+            self.rare = None;
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Session for PlainSession {
+    fn dialect(&self) -> Dialect {
+        Dialect::Plain
+    }
+
+    fn open(&mut self, link: &mut dyn Link) {
+        self.second = link.now();
+        let State::Fresh(opening) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let Opening { credentials, verdict, resume } = *opening;
+        match verdict.or_else(|| self.shared.auth.check(&credentials)) {
+            Some(verdict) => self.judged(link, verdict, resume, false),
+            None => {
+                self.state = State::Asking { resume: Box::new(resume), answer: false };
+                link.ask(Ask::Identify(credentials));
+                self.sleep(link);
+            }
+        }
+    }
+
+    fn message(&mut self, link: &mut dyn Link, _: Socket, payload: Payload) {
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        let now = link.now();
+        if now.saturating_sub(self.second) >= 1_000 {
+            (self.second, self.frames) = (now, 0);
+        }
+        self.frames = self.frames.saturating_add(1);
+        if self.frames > self.settings().rate {
+            return self.close(link, code::POLICY, "too many frames in a second");
+        }
+        let text = match payload {
+            Payload::Text(text) if text.len() > self.settings().max_frame => {
+                return self.close(link, code::TOO_BIG, "the frame is too long");
+            }
+            Payload::Text(text) => text,
+            Payload::Binary(_) => return self.fault(link, "frame", "expected text, not binary"),
+        };
+        match std::str::from_utf8(&text) {
+            Ok(text) => self.frame(link, text),
+            Err(_) => self.close(link, code::NOT_TEXT, "the frame is no UTF-8"),
+        }
+    }
+
+    fn lost(&mut self, _: &mut dyn Link, _: Socket) -> bool {
+        self.state = State::Over;
+        false
+    }
+
+    fn deliver(&mut self, link: &mut dyn Link, parcel: &Arc<Parcel>, _: Option<&Arc<Callback>>) {
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        link.send(parcel);
+        if let Source::Message { stream, at: Some(at), .. } = &parcel.source
+            && let Some((_, epoch)) = self.streams.iter_mut().find(|(own, _)| own == stream)
+            && *epoch == 0
+        {
+            *epoch = at.epoch;
+            if matches!(self.state, State::Live) {
+                link.direct(self.knows_all());
+            }
+        }
+    }
+
+    fn wake(&mut self, link: &mut dyn Link) {
+        let now = link.now();
+        match &self.state {
+            State::Over => return,
+            State::Waiting(waiting) if waiting.until <= now => {
+                return self.close(link, code::UNAUTHORIZED, "no login came");
+            }
+            _ => {}
+        }
+        if self.expires_at.is_some_and(|at| self.ends(at)) {
+            return self.close(link, code::EXPIRED, "the token has ended");
+        }
+        if self.is_owed(link) {
+            if self.pinged_at.saturating_add(millis(self.settings().ping_timeout)) <= now {
+                return self.close(link, code::SILENT, "no answer to a ping");
+            }
+        } else if link.heard().max(self.pinged_at).saturating_add(millis(self.settings().ping_interval)) <= now {
+            link.ping();
+            self.pinged_at = now;
+        }
+        self.sleep(link);
+    }
+
+    fn reply(&mut self, link: &mut dyn Link, reply: Reply) {
+        match reply {
+            Reply::Verdict(verdict) => match &mut self.state {
+                State::Asking { resume, answer } => {
+                    let (resume, answer) = (std::mem::take(&mut **resume), *answer);
+                    self.judged(link, verdict, resume, answer);
+                }
+                State::Attending { .. } | State::Live => {
+                    self.rare().renewing = false;
+                    self.renewed(link, verdict);
+                    self.tidy();
+                }
+                _ => {}
+            },
+            Reply::Attending(missed) => self.attending(link, missed),
+            Reply::Marked(marked) if !matches!(self.state, State::Over) => self.marked(link, marked),
+            Reply::Rpc(answer) if !matches!(self.state, State::Over) => {
+                self.calls = self.calls.saturating_sub(1);
+                if let Some(answer) = answer {
+                    link.write(Socket::Main, &frames::text(answer.get()));
+                }
+            }
+            Reply::Marked(_) | Reply::Rpc(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
