@@ -34,6 +34,19 @@ pub(crate) fn check_posts(what: &str, posts: &[Post]) -> Result<(), LiveDown> {
     Ok(())
 }
 
+/// Refuses a scheduled message that no store takes.
+pub(crate) fn check_member(what: &str, id: &str, member: &[u8]) -> Result<(), LiveDown> {
+    if id.is_empty() || id.len() > MAX_ID {
+        let shown: String = id.chars().take(40).collect();
+        return Err(refused(what, format!("id {shown:?} of a scheduled message must have 1 to {MAX_ID} bytes")));
+    }
+    if member.len() > MAX_BODY {
+        let size = member.len();
+        return Err(refused(what, format!("scheduled message {id} has {size} bytes; at most {MAX_BODY} are taken")));
+    }
+    Ok(())
+}
+
 /// Refuses names that are too long or empty.
 pub(crate) fn check_stream(what: &str, stream: &Stream) -> Result<(), LiveDown> {
     match stream {

@@ -9,8 +9,10 @@
 //! buffer of what was heard, `reads.rs` how it is kept what a user has read, `old.rs` the form of a history from before
 //! Homing, [`PresenceLookup`] the rule "online" over [`Presence`].
 
+mod ears;
 pub mod embedded;
 mod failure;
+mod old;
 pub mod redis;
 mod settings;
 
