@@ -2,7 +2,8 @@
 // README.md tells how it is used. No dependencies; an ES module for browsers, and for Node.js with a WebSocket.
 
 const RETURNING = new Set([1001, 1005, 1006, 1011, 1012, 1013]);
-const KEPT = 2000; // so many ids are remembered of shown messages, and of read ones that the server must still hear of
+const KEPT = 1000; // so many ids are remembered of shown messages, and of read ones that the server must still hear of
+const EVENTS = ['message', 'connected', 'closed', 'read', 'gap', 'error', 'answer'];
 
 // A close code after which it makes sense to come back: the codes of Homing from 4000 to 4099, and what networks and
 // restarts bring about. Not after 4100 to 4199: those ask for another token.
@@ -16,9 +17,13 @@ export function pause(attempt, { base = 500, cap = 30_000 } = {}, random = Math.
   return Math.floor(random() * Math.min(cap, base * 2 ** Math.min(attempt, 30)));
 }
 
+function trim(set) {
+  for (const oldest of set) if (set.size > KEPT) set.delete(oldest);
+}
+
 export class Homing {
   #url; #options; #token; #socket = null; #stopped = true; #attempt = 0; #timer = null; #beat = null;
-  #handlers = new Map();
+  #handlers = new Map(EVENTS.map((name) => [name, new Set()]));
   #places = new Map(); // stream → { epoch, offset }: everything up to there was shown
   #tops = new Map(); // stream → where it stood when its replay began
   #shown = new Set(); // ids, the oldest first
@@ -31,15 +36,14 @@ export class Homing {
     this.#url = url;
     this.#options = options;
     this.#token = options.token ?? null;
-    for (const name of ['message', 'connected', 'closed', 'read', 'gap']) {
+    for (const name of EVENTS) {
       const handler = options[`on${name[0].toUpperCase()}${name.slice(1)}`];
       if (handler) this.on(name, handler);
     }
   }
 
-  // Calls `handler` at each event of that name: message, connected, closed, read, gap. Answers how to stop that.
+  // Calls `handler` at each event of that name. Answers how to stop that.
   on(name, handler) {
-    if (!this.#handlers.has(name)) this.#handlers.set(name, new Set());
     this.#handlers.get(name).add(handler);
     return () => this.#handlers.get(name).delete(handler);
   }
@@ -66,8 +70,12 @@ export class Homing {
   read(ids) {
     const fresh = [ids].flat().map(String);
     for (const id of fresh) this.#reads.add(id);
-    this.#trim(this.#reads);
-    if (this.connected) this.#send({ msg_type: 'read', ids: fresh });
+    trim(this.#reads);
+    this.#tell(fresh.slice(-KEPT));
+  }
+
+  #tell(ids) {
+    if (this.connected && this.user !== null && ids.length) this.#send({ msg_type: 'read', ids });
   }
 
   // Sends any other frame, such as a JSON-RPC request; false = there is no connection, and it was not sent.
@@ -81,12 +89,10 @@ export class Homing {
   user = null; // who the server says we are; null = nobody, or not yet
 
   // Where each stream stands: { 'u:42': { epoch, offset } }.
-  get places() {
-    return Object.fromEntries(this.#places);
-  }
+  get places() { return Object.fromEntries(this.#places); }
 
   #emit(name, value) {
-    for (const handler of this.#handlers.get(name) ?? []) {
+    for (const handler of this.#handlers.get(name)) {
       try {
         handler(value);
       } catch (error) {
@@ -95,9 +101,7 @@ export class Homing {
     }
   }
 
-  #send(frame) {
-    this.#socket.send(JSON.stringify(frame));
-  }
+  #send(frame) { this.#socket.send(JSON.stringify(frame)); }
 
   #resume() {
     return Object.fromEntries([...this.#places].map(([stream, at]) => [stream, [at.epoch, at.offset]]));
@@ -115,21 +119,16 @@ export class Homing {
       if (token && !byMessage) url.searchParams.set('token', token);
       if (this.#places.size && !(token && byMessage)) url.searchParams.set('resume', JSON.stringify(this.#resume()));
       socket = new (this.#options.WebSocket ?? globalThis.WebSocket)(url.href);
-      socket.onopen = () => {
-        if (token && byMessage) socket.send(JSON.stringify({ msg_type: 'login', token, resume: this.#resume() }));
-      };
+      const login = { msg_type: 'login', token, resume: this.#resume() };
+      if (token && byMessage) socket.onopen = () => socket.send(JSON.stringify(login));
     } catch (error) {
       if (!this.#stopped) this.#again(1006, String(error)); // no token to be had now, say
       return;
     }
     this.#socket = socket;
-    socket.onmessage = ({ data }) => {
-      if (this.#socket === socket) this.#frame(data);
-    };
+    socket.onmessage = ({ data }) => this.#socket === socket && this.#frame(data);
+    socket.onclose = ({ code, reason }) => this.#socket === socket && this.#lost(code, reason);
     socket.onerror = () => {}; // a close follows
-    socket.onclose = ({ code, reason }) => {
-      if (this.#socket === socket) this.#lost(code, reason);
-    };
     this.#listen();
   }
 
@@ -163,12 +162,16 @@ export class Homing {
     } catch {
       return; // nothing of ours
     }
-    const kind = frame?.msg_type;
-    if (kind === 'connected') return this.#hello(frame.data ?? {});
-    if (kind === undefined || kind === 'pong') return;
-    if (kind === 'acked') return (frame.ids ?? []).forEach((id) => this.#reads.delete(id));
-    if (kind === 'read') return this.#emit('read', frame.ids ?? []);
-    if (this.#isNew(frame)) this.#emit('message', frame);
+    if (Array.isArray(frame) || frame?.jsonrpc) return this.#emit('answer', frame);
+    switch (frame?.msg_type) {
+      case undefined: case 'pong': case 'login': case 'unsubscribed': return;
+      case 'connected': return this.#hello(frame.data ?? {});
+      case 'subscribed': return this.#begin(frame.data?.streams ?? {});
+      case 'acked': return (frame.ids ?? []).forEach((id) => this.#reads.delete(id));
+      case 'read': return this.#emit('read', frame.ids ?? []);
+      case 'error': return this.#emit('error', frame.data ?? {});
+      default: if (this.#isNew(frame)) this.#emit('message', frame);
+    }
   }
 
   #hello(data) {
@@ -177,27 +180,30 @@ export class Homing {
     this.user = data.user ?? null;
     if (data.heartbeat_ms > 0) this.#heartbeat = data.heartbeat_ms;
     this.#listen();
-    if (this.#reads.size) this.#send({ msg_type: 'read', ids: [...this.#reads] });
-    const gaps = [];
+    this.#tell([...this.#reads]);
     for (const stream of this.#places.keys()) {
       if (!(stream in (data.streams ?? {}))) this.#places.delete(stream); // we follow it no more
     }
-    for (const [stream, top] of Object.entries(data.streams ?? {})) {
-      const had = this.#places.get(stream);
+    this.#emit('connected', data);
+    this.#begin(data.streams ?? {});
+  }
+
+  // These streams are followed from here on.
+  #begin(streams) {
+    for (const [stream, top] of Object.entries(streams)) {
+      const had = this.#places.get(stream) ?? null;
       if (had && top.recovered) continue;
       // What follows is what is unread. The place counts again from the newest message on: a connection that breaks
       // in the middle of the replay gets all of it again.
       this.#places.delete(stream);
       this.#tops.set(stream, top);
-      if (had || top.truncated) gaps.push({ stream, truncated: top.truncated === true, had: had ?? null });
+      if (had || top.truncated) this.#emit('gap', { stream, truncated: top.truncated === true, had });
     }
-    this.#emit('connected', data);
-    for (const gap of gaps) this.#emit('gap', gap);
   }
 
   // Notes a message's place and id; false = it was shown before.
   #isNew({ id, stream, epoch, offset }) {
-    if (stream !== undefined && offset !== undefined) {
+    if (stream !== undefined && offset > 0) {
       const at = this.#places.get(stream);
       if (at && at.epoch === epoch && offset <= at.offset) return false;
       const top = this.#tops.get(stream);
@@ -206,12 +212,8 @@ export class Homing {
     if (id === undefined) return true;
     if (this.#shown.has(id)) return false;
     this.#shown.add(id);
-    this.#trim(this.#shown);
+    trim(this.#shown);
     return true;
-  }
-
-  #trim(set) {
-    for (const oldest of set) if (set.size > KEPT) set.delete(oldest);
   }
 
   async #lost(code, reason) {
@@ -243,7 +245,5 @@ export class Homing {
   }
 
   // The network is back.
-  #hurry = () => {
-    if (this.#timer !== null && !this.#socket) this.#open();
-  };
+  #hurry = () => this.#timer !== null && !this.#socket && this.#open();
 }

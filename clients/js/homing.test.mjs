@@ -56,7 +56,7 @@ function client(t, url, options = {}) {
   t.after(() => homing.close());
   const lists = {};
   const wakes = [];
-  for (const name of ['message', 'connected', 'closed', 'read', 'gap']) {
+  for (const name of ['message', 'connected', 'closed', 'read', 'gap', 'error', 'answer']) {
     lists[name] = [];
     homing.on(name, (value) => { lists[name].push(value); for (const wake of wakes.splice(0)) wake(); });
   }
@@ -159,14 +159,18 @@ test('reads are told until they are confirmed, and those of other tabs are heard
   const { url, visit } = await serve(t);
   const { homing, next } = client(t, url);
   homing.read('early');
+  homing.read(Array.from({ length: 1500 }, (_, n) => `many-${n}`)); // 1000 are kept
+  homing.read('early');
   homing.connect();
   let node = await visit();
   node.hello();
-  assert.deepEqual(await node.frame(), { msg_type: 'read', ids: ['early'] });
+  const kept = (await node.frame()).ids;
+  assert.deepEqual([kept.length, kept[0], kept.at(-1)], [1000, 'many-501', 'early']);
+  node.say({ msg_type: 'acked', ids: kept });
   await next('connected');
   homing.read(['a', 'b']);
   assert.deepEqual(await node.frame(), { msg_type: 'read', ids: ['a', 'b'] });
-  node.say({ msg_type: 'acked', ids: ['early', 'a'] });
+  node.say({ msg_type: 'acked', ids: ['a'] });
   node.say({ msg_type: 'read', ids: ['other'] });
   assert.deepEqual(await next('read'), ['other']);
   node.cut();
@@ -224,6 +228,27 @@ test('the token may go in the first message', async (t) => {
   node.cut();
   node = await visit();
   assert.deepEqual(await node.frame(), { msg_type: 'login', token: 't2', resume: { [STREAM]: [7, 1] } });
+});
+
+test('nobody in particular reads nothing, and other frames are handed on', async (t) => {
+  const { url, visit } = await serve(t);
+  const { homing, next } = client(t, url);
+  homing.read('a');
+  homing.connect();
+  const node = await visit();
+  node.hello({}, { user: null });
+  await next('connected');
+  homing.read('b');
+  assert.equal(homing.send({ jsonrpc: '2.0', id: 1, method: 'x' }), true);
+  assert.equal((await node.frame()).method, 'x');
+  node.say({ jsonrpc: '2.0', id: 1, result: 2 });
+  node.say({ msg_type: 'error', data: { field: 'ids', message: 'no' } });
+  node.say({ msg_type: 'subscribed', data: { streams: { 'g:a': { epoch: 1, offset: 9, recovered: false, truncated: true } } } });
+  assert.equal((await next('answer')).result, 2);
+  assert.deepEqual(await next('error'), { field: 'ids', message: 'no' });
+  assert.deepEqual(await next('gap'), { stream: 'g:a', truncated: true, had: null });
+  homing.close();
+  assert.equal(homing.send({}), false);
 });
 
 test('a silent server is asked, and left when it stays silent', async (t) => {
