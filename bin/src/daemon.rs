@@ -76,14 +76,14 @@ pub fn run(name: &str, common: &Common, wire: &Wire, extra: Option<Box<Extra>>) 
             Ok(stores) => stores,
             Err(error) => return refuse(name, &config.place(error.into())),
         };
-        let live = match live::open(&config, &live::node_name(config.node()), &cx.clock) {
+        let live = match live::open(&config, &live::node_name(&config), &cx.clock) {
             Ok(Some(_)) if ![ALL, OBSERVE].contains(&name) && live::is_embedded(&config) => {
                 return refuse(name, &config.place(anyhow::anyhow!(ONE_PROCESS)));
             }
             Ok(live) => live,
             Err(error) => return refuse(name, &config.place(error)),
         };
-        let kit = Kit::start(cx, live);
+        let kit = Kit { metrics: Some(daemon.metrics()), ..Kit::start(cx, live) };
         match wire(&config, &stores, &kit) {
             Ok(workers) if workers.is_empty() && extra.is_none() => {
                 refuse(name, &anyhow::anyhow!("nothing to do: no shard is configured for it"))

@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod die;
 pub mod doctor;
+pub mod gateway;
 pub mod intake;
 pub mod live;
 pub mod operator;

@@ -51,7 +51,7 @@ fn file(config: &Config, settings: &Settings) -> Option<PathBuf> {
 /// # Errors
 /// Names the key that cannot be used.
 pub fn look(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Ports>> {
-    if is_embedded(config) { Ok(None) } else { open(config, &node_name(""), clock) }
+    if is_embedded(config) { Ok(None) } else { open(config, &format!("look-{}", std::process::id()), clock) }
 }
 
 /// Is it the form of one process?
@@ -60,13 +60,16 @@ pub fn is_embedded(config: &Config) -> bool {
     settings.url.is_none() && file(config, &settings).is_some()
 }
 
-/// A name for a node that has none of its own: the machine's, the process's id.
-pub fn node_name(given: &str) -> String {
-    if !given.is_empty() {
-        return given.to_owned();
+/// The node's name: its own, or the machine's and the first port of the gateway, so that it is the same after a restart.
+pub fn node_name(config: &Config) -> String {
+    let gateway = config.gateway.as_ref();
+    if let Some(gateway) = gateway.filter(|gateway| !gateway.name.is_empty()) {
+        return gateway.name.clone();
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String =
-        host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
-    format!("{}-{}", if host.is_empty() { "node" } else { &host }, std::process::id())
+    let fits = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
+    let host: String = host.trim().chars().filter(fits).take(64).collect();
+    let port =
+        gateway.and_then(|gateway| gateway.listen.first()).map(std::net::SocketAddr::port).filter(|port| *port > 0);
+    format!("{}-{}", if host.is_empty() { "node" } else { &host }, port.map_or_else(std::process::id, u32::from))
 }

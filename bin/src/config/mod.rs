@@ -77,6 +77,9 @@ pub struct Config {
     /// Moves from one channel to another.
     #[serde(default)]
     pub migration: BTreeMap<String, Migration>,
+    /// Browsers and other clients that stay connected.
+    #[serde(default)]
+    pub gateway: Option<homing_gateway::Settings>,
     /// Streams, presence and bus of live delivery.
     #[serde(default)]
     pub live: Option<homing_stores::live::Settings>,
@@ -248,11 +251,6 @@ impl Config {
     /// An error of a check that looks at several sections, with the file and line of the key that it begins with.
     pub fn place(&self, error: anyhow::Error) -> anyhow::Error {
         place::place(&self.origins, error)
-    }
-
-    /// The node's name, if it has one of its own.
-    pub fn node(&self) -> &str {
-        ""
     }
 
     /// Does anything of it need `[live]`?

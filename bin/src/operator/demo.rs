@@ -8,6 +8,7 @@ mod browsers;
 mod folder;
 mod phones;
 mod sample;
+mod tabs;
 
 use std::{
     collections::HashSet,
@@ -27,9 +28,9 @@ use homing_runtime::{Daemon, GRACE, Health, Settings};
 use serde_json::json;
 use tokio::{net::TcpListener, time::sleep};
 
-use self::{api::Demo, browsers::Browsers, folder::Folder, phones::Phones};
+use self::{api::Demo, browsers::Browsers, folder::Folder, phones::Phones, tabs::Tabs};
 use super::{shards, simulate, trace};
-use crate::{config::Config, daemon, intake, wiring};
+use crate::{config::Config, daemon, gateway, intake, wiring};
 
 /// The lane of most events.
 const SYSTEM: &str = "system";
@@ -93,6 +94,9 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     let intake = intake::build(&config, open.clone(), Arc::clone(&cx.queue), Arc::clone(&cx.clock), None)?;
     let intake = Arc::new(intake);
+    let sockets = gateway::bind(&config)?;
+    let socket = sockets.first().context("config/demo.toml has no gateway.listen")?.local_addr()?;
+    gateway::check(&config, &kit)?;
     let demo = Arc::new(Demo {
         queue: Arc::clone(&cx.queue),
         shards: shards(&config)?,
@@ -101,9 +105,14 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         clock: Arc::clone(&cx.clock),
         browsers,
         phones: Phones::new(&config, &stores, provider)?,
+        tabs: Tabs::new(&folder.tokens()?, socket),
         admin: daemon.admin_address(),
         http: reqwest::Client::builder().no_proxy().build()?,
-        config,
+        config: Arc::clone(&config),
+    });
+    let (gate, of) = (kit.clone(), config);
+    daemon.supervise("gateway", async move {
+        gateway::serve(&of, &gate, sockets, false).await.map_err(|error| format!("{error:#}"))
     });
     let (router, stop) = (api::router(Arc::clone(&demo), Arc::clone(&intake)), daemon.shutdown());
     daemon.supervise("api", async move {
@@ -212,6 +221,7 @@ fn about(folder: &Folder, address: SocketAddr) -> String {
         "\nThe page is at http://{address}/ . In another terminal:\n\n  \
          curl -s http://{address}/v1/events -d '{{\"type\":\"NEW_ORDER\",\"to\":{{\"users\":[\"1\",\"2\",\"3\",\"42\"]}}}}'\n  \
          curl -s http://{address}/v1/phones/42       # what the phone shows, newest first\n  \
+         xdg-open http://{address}/tab?user=42       # a browser tab of that user; open two\n  \
          curl -s http://{address}/v1/events/ID       # who got it, who did not, and why\n  \
          curl -s http://{address}/v1/ledger\n\n  \
          {homing} send --type GOODS_SENT --user 42 {config}\n  \

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{
     daemon::{self, Common, Extra},
-    doctor, intake,
+    doctor, gateway, intake,
     operator::observe,
     wiring::{self, Scope},
 };
@@ -44,19 +44,33 @@ pub fn run(options: &Options) -> ExitCode {
         if intake::Section::has_work(config) {
             intake::check(config, stores, &kit.cx)?;
         }
+        if config.gateway.is_some() {
+            gateway::check(config, kit)?;
+        }
         Ok(workers)
     });
     let listen: Box<Extra> = Box::new(|config, stores, kit| {
         Box::pin(async move {
             let channels = wiring::channels(&config, &Scope::default(), &kit.cx.clock, kit.live.as_ref())?;
             let watch = doctor::watch(channels, Arc::clone(&kit.cx.clock), kit.cx.stop.clone());
-            if intake::Section::has_work(&config) {
-                let (served, ()) = tokio::join!(Box::pin(intake::serve(&config, &stores, &kit.cx)), watch);
-                return served;
-            }
-            watch.await;
-            kit.cx.stop.cancelled().await;
-            Ok(())
+            let intake = async {
+                match intake::Section::has_work(&config) {
+                    true => Box::pin(intake::serve(&config, &stores, &kit.cx)).await,
+                    false => Ok(()),
+                }
+            };
+            let gateway = async {
+                match config.gateway.is_some() {
+                    true => Box::pin(gateway::serve(&config, &kit, gateway::bind(&config)?, false)).await,
+                    false => Ok(()),
+                }
+            };
+            let watch = async {
+                watch.await;
+                kit.cx.stop.cancelled().await;
+                Ok(())
+            };
+            tokio::try_join!(intake, gateway, watch).map(|_| ())
         })
     });
     daemon::run(daemon::ALL, &options.common, &wire, Some(listen))

@@ -22,6 +22,7 @@ use homing_queue::{
     redis::{Options, RedisQueue},
     sqlite::{self, SqliteQueue},
 };
+use homing_runtime::Metrics;
 use homing_stores::{Stores, live};
 use secrecy::ExposeSecret;
 
@@ -70,6 +71,8 @@ pub struct Kit {
     pub gates: Arc<Gates>,
     /// Streams, presence and bus, where the configuration needs them.
     pub live: Option<live::Ports>,
+    /// The process's metrics, where it is a daemon.
+    pub metrics: Option<Metrics>,
 }
 
 impl Kit {
@@ -77,12 +80,12 @@ impl Kit {
     pub fn start(cx: Context, live: Option<live::Ports>) -> Self {
         let board = Board::start(Arc::clone(&cx.queue), Arc::clone(&cx.clock), cx.stop.clone());
         let gates = Gates::start(Arc::clone(&board), Arc::clone(&cx.clock), cx.stop.clone());
-        Self { cx, board, gates, live }
+        Self { cx, board, gates, live, metrics: None }
     }
 
     /// With a board that nobody changes, for tools and tests.
     pub fn still(cx: Context) -> Self {
-        Self { cx, board: Arc::new(Board::still(Default::default())), gates: Arc::default(), live: None }
+        Self { cx, board: Arc::new(Board::still(Default::default())), gates: Arc::default(), live: None, metrics: None }
     }
 }
 

@@ -7,10 +7,21 @@
 
 #![warn(missing_docs)]
 
+pub mod auth;
 pub mod desk;
+pub mod emit;
+pub mod engine;
+mod gateway;
+mod http;
 pub mod hub;
 pub mod identity;
 pub mod net;
+pub mod node;
 pub mod parcel;
+pub mod plain;
+pub mod rpc;
 pub mod session;
+pub mod socketio;
 pub mod topic;
+
+pub use gateway::{Gateway, Parts, Settings};

@@ -43,6 +43,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Daemon {
     health: Health,
+    metrics: Metrics,
     shutdown: CancellationToken,
     admin: SocketAddr,
     file: ReadyFile,
@@ -87,16 +88,30 @@ impl Daemon {
         let file = ReadyFile::from_env(address);
         let mut background = JoinSet::new();
         background.spawn(admin.serve(name.to_owned(), health.clone(), metrics.clone()));
-        background.spawn(metrics.upkeep());
+        background.spawn(metrics.clone().upkeep());
         background.spawn(signals.obey(shutdown.clone(), file.clone()));
         background.spawn(ready::watchdog(health.clone()));
         background.spawn(ready::announce(health.clone(), file.clone()));
-        Ok(Self { health, shutdown, admin: address, file, tasks: JoinSet::new(), names: HashMap::new(), background })
+        Ok(Self {
+            health,
+            metrics,
+            shutdown,
+            admin: address,
+            file,
+            tasks: JoinSet::new(),
+            names: HashMap::new(),
+            background,
+        })
     }
 
     /// Where parts report.
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// The process's metrics.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Cancelled when the daemon is to stop: by SIGTERM, SIGINT, a task that died, or whoever cancels it.

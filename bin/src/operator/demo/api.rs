@@ -7,6 +7,8 @@
 //! | `GET /metrics`, `/healthz`, `/readyz`, `/version` | the admin port's |
 //! | `GET /`, `/demo.js`, `/notify.js`, `/demo.css`, `/sw.js` | the page, and its service worker |
 //! | `POST /demo/browser` | makes a browser's subscription a device |
+//! | `GET /tab?user=42`, `/tab.js`, `/homing.js` | a user's browser tab |
+//! | `GET /demo/tab/{user}` | where the gateway is, and a token for the user |
 //! | `GET /demo/setup`, `/demo/queues`, `/demo/explain/{user}`, `/demo/trace/{id}` | what it shows beside |
 //!
 //! There is no key: the port listens on loopback, and a page of somebody else's in a browser here gives itself away by
@@ -38,6 +40,7 @@ use super::{
     browsers::{Browsers, Refused, Wish},
     phones::Phones,
     sample,
+    tabs::Tabs,
 };
 use crate::{
     config::Config,
@@ -49,10 +52,14 @@ const SCRIPT: &str = include_str!("page.js");
 const NOTIFY: &str = include_str!("notify.js");
 const WORKER: &str = include_str!("sw.js");
 const STYLE: &str = include_str!("page.css");
+const TAB: &str = include_str!("tab.html");
+const TAB_SCRIPT: &str = include_str!("tab.js");
+/// The client that applications use, too.
+const CLIENT: &str = include_str!("../../../../clients/js/homing.js");
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors 'none'";
+/// Nothing from elsewhere but the gateway, which has a port of its own; nothing inline, in nobody's frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws://127.0.0.1:*; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The longest body of a browser's wish.
 const WISH_MAX: usize = 16 * 1024;
@@ -67,6 +74,7 @@ pub(super) struct Demo {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) browsers: Browsers,
     pub(super) phones: Phones,
+    pub(super) tabs: Tabs,
     /// The admin port.
     pub(super) admin: SocketAddr,
     pub(super) http: reqwest::Client,
@@ -97,6 +105,10 @@ pub(super) fn router(demo: Arc<Demo>, intake: Arc<Intake>) -> Router {
         // At the root, so that it is the worker of the whole page.
         .route("/sw.js", get(async || file("text/javascript; charset=utf-8", WORKER)))
         .route("/demo.css", get(async || file("text/css; charset=utf-8", STYLE)))
+        .route("/tab", get(async || file("text/html; charset=utf-8", TAB)))
+        .route("/tab.js", get(async || file("text/javascript; charset=utf-8", TAB_SCRIPT)))
+        .route("/homing.js", get(async || file("text/javascript; charset=utf-8", CLIENT)))
+        .route("/demo/tab/{user}", get(tab))
         .route("/v1/phones/{user}", get(phones))
         .route("/demo/setup", get(setup))
         .route("/demo/browser", post(browser).layer(DefaultBodyLimit::max(WISH_MAX)))
@@ -169,6 +181,13 @@ fn is_local(host: &str) -> bool {
 async fn phones(State(demo): Shared, Path(user): Path<String>) -> Response {
     match demo.phones.of(&user).await {
         Ok(pushes) => Json(pushes).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn tab(State(demo): Shared, Path(user): Path<String>) -> Response {
+    match demo.tabs.ticket(&user, demo.clock.now()) {
+        Ok(ticket) => Json(ticket).into_response(),
         Err(error) => unavailable(&error),
     }
 }

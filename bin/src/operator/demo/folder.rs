@@ -71,9 +71,15 @@ impl Folder {
     /// and kept: browsers that subscribed at an earlier one are still told.
     pub(super) fn keys(&self) -> anyhow::Result<String> {
         self.secret("receipts.key")?;
+        self.tokens()?;
         let path = self.path.join("vapid.key");
         let key = self.secret("vapid.key")?;
         web_push::public_key(&key).map_err(|problem| anyhow::anyhow!("{}: the key {problem}", path.display()))
+    }
+
+    /// The key of the tokens that browser tabs show to the gateway.
+    pub(super) fn tokens(&self) -> anyhow::Result<String> {
+        self.secret("tokens.key")
     }
 
     /// What a file of its own holds: 32 random bytes in base64url, which are a private key, too.
@@ -177,7 +183,7 @@ mod tests {
         let public = folder.keys().unwrap();
         assert_eq!(public.len(), 87);
         assert_eq!(folder.keys().unwrap(), public);
-        for name in ["vapid.key", "receipts.key"] {
+        for name in ["vapid.key", "receipts.key", "tokens.key"] {
             let path = dir.path().join(name);
             assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }

@@ -1,0 +1,94 @@
+//! Announcements may be lost (the bus keeps nothing): a shard sees the gap with the next message and asks; what is last in
+//! a stream shows no gap, so every stream is compared with the store every so often, and at once when the bus was away.
+
+use homing_core::live::{Position, Stream};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+use tracing::{info, warn};
+
+use super::{Node, attend::parcels, meter};
+use crate::hub::Order;
+
+/// Streams that are compared in one round trip.
+const CHUNK: usize = 500;
+/// First pause after the store was away, in milliseconds; it doubles.
+const PAUSE_MS: u64 = 50;
+
+impl Node {
+    /// Compares everything with the store, every so often.
+    pub(super) async fn check(&self) {
+        loop {
+            sleep(self.settings.check).await;
+            self.mend_all("check").await;
+            self.follows.tidy().await;
+        }
+    }
+
+    /// Compares every stream of every shard with the store.
+    pub(super) async fn mend_all(&self, how: &'static str) {
+        for shard in 0..self.shard_count() {
+            let (tx, rx) = oneshot::channel();
+            self.order(shard, Order::Places(tx)).await;
+            let Ok(mut places) = rx.await else { continue };
+            while !places.is_empty() {
+                let chunk = places.split_off(places.len().saturating_sub(CHUNK));
+                self.mend(shard, chunk, how).await;
+            }
+        }
+    }
+
+    /// Brings a shard what it missed of these streams. While the store is away it is tried again, for as long as sessions
+    /// have patience; then they are broken off and come back.
+    pub(super) async fn mend(&self, shard: u16, places: Vec<(Stream, Position)>, how: &'static str) {
+        let give_up = Instant::now() + self.settings.patience;
+        let mut pause = PAUSE_MS;
+        let backlogs = loop {
+            match self.stores.inbox.after(&places, self.settings.replay).await {
+                Ok(backlogs) => break backlogs,
+                Err(error) if how == "check" => {
+                    return self.status.down("inbox", &error.to_string());
+                }
+                Err(error) if Instant::now() >= give_up => {
+                    warn!(%error, "What was missed could not be looked up; the sessions are to come back.");
+                    for (stream, last) in places {
+                        let order = Order::CaughtUp { stream, whole: false, top: last, messages: Vec::new() };
+                        self.order(shard, order).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    self.status.down("inbox", &error.to_string());
+                    sleep(std::time::Duration::from_millis(pause)).await;
+                    pause = (pause * 2).min(1_000);
+                }
+            }
+        };
+        self.status.up("inbox");
+        for ((stream, last), backlog) in places.into_iter().zip(backlogs) {
+            if backlog.recovered && backlog.messages.is_empty() && how != "gap" {
+                continue;
+            }
+            if how != "gap" {
+                info!(%stream, shard, missed = backlog.messages.len(), "An announcement was missed; it is mended.");
+            }
+            metrics::counter!(meter::MENDED, "how" => how).increment(1);
+            let top = if backlog.recovered { backlog.top } else { last };
+            let order = Order::CaughtUp {
+                whole: backlog.recovered,
+                top,
+                messages: backlog
+                    .messages
+                    .into_iter()
+                    .flat_map(|one| {
+                        let offset = one.offset;
+                        parcels(&stream, top.epoch, vec![one]).into_iter().map(move |parcel| (offset, parcel))
+                    })
+                    .collect(),
+                stream,
+            };
+            self.order(shard, order).await;
+        }
+    }
+}
