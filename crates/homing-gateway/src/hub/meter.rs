@@ -1,7 +1,10 @@
 //! What is counted: what is there now (in atomics, for whoever asks), and what has happened (in plain numbers of a shard,
 //! told to the metrics every tick: nothing is looked up for a send).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use crate::parcel::Dialect;
 
@@ -152,7 +155,7 @@ impl Tally {
     }
 
     /// Tells the metrics, and begins anew.
-    pub(super) fn flush(&mut self, shard: &'static str, now: &Counters) {
+    pub(super) fn flush(&mut self, shard: &Arc<str>, now: &Counters) {
         let all = std::mem::take(self);
         for (name, count) in [
             (ACCEPTED, all.accepted),
@@ -178,11 +181,12 @@ impl Tally {
             }
         }
         for (name, level) in [(SESSIONS, &now.sessions), (HANDSHAKES, &now.handshakes), (OVERFLOW, &now.overflow)] {
-            metrics::gauge!(name, "shard" => shard).set(level.get() as f64);
+            metrics::gauge!(name, "shard" => Arc::clone(shard)).set(level.get() as f64);
         }
         for (dialect, name) in [(Dialect::Plain, "plain"), (Dialect::Engine4, "engine4"), (Dialect::Engine3, "engine3")]
         {
-            metrics::gauge!(SOCKETS, "shard" => shard, "dialect" => name).set(now.sockets(dialect).get() as f64);
+            metrics::gauge!(SOCKETS, "shard" => Arc::clone(shard), "dialect" => name)
+                .set(now.sockets(dialect).get() as f64);
         }
     }
 }

@@ -8,11 +8,21 @@
 //!  a socket = a small task that waits, and calls the shard's state; one state per thread, nothing is locked
 //! ```
 
+mod deliver;
 mod handle;
+mod inbound;
+mod lines;
+mod link;
 pub mod meter;
 mod order;
+mod queue;
 mod settings;
 mod shard;
+mod slots;
+mod socket;
+mod state;
+mod topics;
+mod wheel;
 
 pub use handle::{Counts, Full, Hub, Ports};
 pub use order::Order;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// What is agreed on. A server may ask for `client_no_context_takeover` whether it was offered or not (section 7.1.1.2).
-pub const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+pub(crate) const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
 /// The end of a flushed block, which is left out on the wire (section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];

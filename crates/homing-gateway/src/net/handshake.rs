@@ -1,8 +1,11 @@
 //! The WebSocket handshake (RFC 6455, section 4.2), for a request that was read here and for one that HTTP read.
 
+use std::net::IpAddr;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::deflate;
+use crate::{identity::Credentials, session::Request};
 
 /// Section 1.3.
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -93,6 +96,45 @@ pub fn upgrade<'a>(
     }
     let protocol = protocol.map(|name| String::from_utf8_lossy(name).into_owned());
     Some(Ok(Upgrade { accept: accept(key), protocol, deflate: compressed }))
+}
+
+/// What sessions are told of a request. `target` is its path with the query. `credentials.query` is the parameter `token`;
+/// where it is called otherwise, whoever knows looks for it.
+pub fn request<'a>(
+    target: &str,
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    remote: Option<IpAddr>,
+) -> Request {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let mut request = Request { path: path.to_owned(), query, ..Request::default() };
+    request.credentials =
+        Credentials { query: request.parameter("token").map(str::to_owned), remote, ..Credentials::default() };
+    for (name, value) in headers {
+        let text = || String::from_utf8_lossy(value).into_owned();
+        if name.eq_ignore_ascii_case("authorization") {
+            request.credentials.header = Some(text());
+        } else if name.eq_ignore_ascii_case("cookie") {
+            match &mut request.credentials.cookie {
+                Some(cookies) => {
+                    cookies.push_str("; ");
+                    cookies.push_str(&text());
+                }
+                none => *none = Some(text()),
+            }
+        } else if name.eq_ignore_ascii_case("origin") {
+            request.origin = Some(text());
+        } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
+            match &mut request.protocols {
+                Some(protocols) => {
+                    protocols.push_str(", ");
+                    protocols.push_str(&text());
+                }
+                none => *none = Some(text()),
+            }
+        }
+    }
+    request
 }
 
 /// `Sec-WebSocket-Accept` for this key.

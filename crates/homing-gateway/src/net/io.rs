@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, IoSlice, Read, Write},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -60,6 +61,15 @@ impl Io {
                 Self::Tls(Box::new(Tls { stream, session, closing: false }))
             }
         }
+    }
+
+    /// Where it comes from, while it is connected.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(stream) => stream.peer_addr(),
+            Self::Tls(tls) => tls.stream.peer_addr(),
+        }
+        .ok()
     }
 
     /// Takes it from its runtime.
