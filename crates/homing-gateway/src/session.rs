@@ -84,7 +84,8 @@ pub enum Socket {
 /// A request of a client without a socket (Engine.IO polling).
 #[derive(Debug)]
 pub struct Poll {
-    /// The session that the client named; the session compares all of it with its own.
+    /// The session that the client named; the session compares all of it with its own. Empty = whoever has just opened
+    /// it, and cannot know.
     pub sid: String,
     /// What it is.
     pub what: PollRequest,

@@ -1,0 +1,185 @@
+//! What carries a session, and what waits for a client that polls.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{
+    packet::{self, Version},
+    site::Site,
+};
+use crate::{
+    parcel::{Parcel, Payload},
+    session::{Close, Link, PollReply, Socket},
+};
+
+/// What carries the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// HTTP requests.
+    Polling,
+    /// The same, and a WebSocket has probed.
+    Probed,
+    /// A WebSocket.
+    WebSocket,
+}
+
+/// The lower half of a session: it takes whole packets.
+pub(crate) struct Wire {
+    pub(crate) version: Version,
+    /// The session has ended, or is about to.
+    pub(crate) gone: bool,
+    /// More waits for the client than may.
+    pub(super) overflow: bool,
+    pub(super) carrier: Carrier,
+    pub(crate) sid: Arc<str>,
+    queue: Option<Box<Queue>>,
+}
+
+/// Of a client that polls.
+#[derive(Default)]
+struct Queue {
+    packets: VecDeque<Payload>,
+    bytes: usize,
+    /// The client said at the start that it cannot take binary.
+    base64: bool,
+    waiting: Option<(bool, oneshot::Sender<PollReply>)>,
+}
+
+/// What a protocol may use while it is called.
+pub(crate) struct Out<'a> {
+    pub(crate) link: &'a mut dyn Link,
+    pub(crate) wire: &'a mut Wire,
+    pub(crate) site: &'a Site,
+}
+
+impl Out<'_> {
+    /// Sends a packet, or puts it behind those that wait.
+    pub(crate) fn send(&mut self, packet: Payload) {
+        self.wire.send(self.link, self.site.settings.poll_buffer, packet);
+    }
+
+    /// Sends a parcel that all sessions of this dialect get in the same form; false = it has none.
+    pub(crate) fn send_parcel(&mut self, parcel: &Arc<Parcel>) -> bool {
+        if self.wire.carrier == Carrier::WebSocket && self.link.send(parcel) {
+            return true;
+        }
+        let packets = crate::socketio::encode(&parcel.source, self.wire.version.dialect(), self.site.settings.meta);
+        let any = packets.is_some();
+        for packet in packets.into_iter().flatten() {
+            self.send(packet);
+        }
+        any
+    }
+
+    /// Ends the session behind what was sent.
+    pub(crate) fn close(&mut self, close: Close) {
+        self.wire.close(self.link, close);
+    }
+}
+
+impl Wire {
+    pub(super) fn new(version: Version, base64: bool) -> Self {
+        Self {
+            version,
+            gone: false,
+            overflow: false,
+            carrier: Carrier::WebSocket,
+            sid: Arc::from(""),
+            queue: Some(Box::new(Queue { base64, ..Queue::default() })),
+        }
+    }
+
+    /// It begins, on a WebSocket or without.
+    pub(super) fn open(&mut self, sid: Arc<str>, websocket: bool) {
+        self.sid = sid;
+        if websocket {
+            self.queue = None;
+        } else {
+            self.carrier = Carrier::Polling;
+        }
+    }
+
+    pub(super) fn send(&mut self, link: &mut dyn Link, room: usize, packet: Payload) {
+        if self.gone {
+            return;
+        }
+        let Some(queue) = &mut self.queue else { return link.write(Socket::Main, &packet) };
+        let (Payload::Text(bytes) | Payload::Binary(bytes)) = &packet;
+        // The packet's own weight in the queue counts, too: empty ones are not free.
+        queue.bytes += bytes.len() + size_of::<Payload>();
+        queue.packets.push_back(packet);
+        self.overflow |= queue.bytes > room;
+    }
+
+    /// Does a GET wait whose client is still there?
+    pub(super) fn is_polled(&self) -> bool {
+        self.queue.as_ref().and_then(|queue| queue.waiting.as_ref()).is_some_and(|(_, reply)| !reply.is_closed())
+    }
+
+    /// A GET came.
+    pub(super) fn wait(&mut self, base64: bool, reply: oneshot::Sender<PollReply>) {
+        if let Some(queue) = &mut self.queue {
+            queue.waiting = Some((base64, reply));
+        }
+    }
+
+    /// Answers the GET that waits, if there is something for it; true = it took what was there.
+    pub(super) fn flush(&mut self) -> bool {
+        let version = self.version;
+        let Some(queue) = &mut self.queue else { return false };
+        if queue.packets.is_empty() {
+            return false;
+        }
+        let Some((base64, reply)) = queue.waiting.take() else { return false };
+        let body = packet::encode_payload(version, queue.packets.iter(), base64 || queue.base64);
+        if reply.send(PollReply { status: 200, body }).is_err() {
+            // The client has gone away from this GET; its next one gets the same.
+            return false;
+        }
+        queue.packets = VecDeque::new();
+        queue.bytes = 0;
+        true
+    }
+
+    /// Answers the GET that waits, with what is there, or else with a packet that says nothing; true = it took something.
+    pub(super) fn release(&mut self) -> bool {
+        if !self.is_polled() {
+            return false;
+        }
+        if let Some(queue) = &mut self.queue
+            && queue.packets.is_empty()
+        {
+            queue.packets.push_back(packet::text('6', ""));
+        }
+        self.flush()
+    }
+
+    /// The WebSocket carries the session now: what waited for a GET goes there.
+    pub(super) fn upgrade(&mut self, link: &mut dyn Link) {
+        self.carrier = Carrier::WebSocket;
+        for packet in self.queue.take().into_iter().flat_map(|queue| queue.packets) {
+            link.write(Socket::Main, &packet);
+        }
+    }
+
+    /// Ends the session; a GET that waits ends with a close packet.
+    pub(super) fn close(&mut self, link: &mut dyn Link, close: Close) {
+        if !self.gone {
+            self.end();
+            link.close(close);
+        }
+    }
+
+    /// It has ended.
+    pub(super) fn end(&mut self) {
+        self.gone = true;
+        if let Some(queue) = &mut self.queue
+            && queue.waiting.is_some()
+        {
+            queue.packets.push_back(packet::text('1', ""));
+            self.flush();
+        }
+        self.queue = None;
+    }
+}
