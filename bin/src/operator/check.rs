@@ -43,6 +43,9 @@ async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
         anyhow::bail!("the configuration has no [lane.NAME]: there is nothing to do (config/higo.toml shows one)");
     }
     wiring::check(config, &stores)?;
+    if let Some(gateway) = &config.gateway {
+        gateway.check().map_err(anyhow::Error::msg)?;
+    }
     println!("ok      configuration: {} lanes, {} shards, {} accounts", config.lane.len(), all.len(), accounts(config));
     // scripts/homing reads this line.
     println!("ok      daemons: {}", daemons(config).join(" "));
@@ -136,6 +139,7 @@ fn daemons(config: &Config) -> Vec<&'static str> {
         ("distributor", !config.lane.is_empty()),
         ("sender", config.lane.values().any(sends)),
         ("intake", Section::has_work(config)),
+        ("gateway", config.gateway.is_some()),
     ]
     .into_iter()
     .filter_map(|(name, has_work)| has_work.then_some(name))
