@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use homing_core::{
     clock::Millis,
-    live::LiveDown,
+    live::{LiveDown, MAX_NAME},
     lookup::StoreDown,
     notification::live_id,
     rules::{Facts, JUDGED_AT, Rule},
@@ -63,12 +63,19 @@ fn returned<'a, 'b>(lane: &Lane, plans: &'a [Plan<'b>]) -> impl Iterator<Item = 
 pub(super) async fn were_read(lane: &Lane, plans: &[Plan<'_>]) -> Result<Vec<bool>, StoreDown> {
     let Some(inbox) = &lane.inbox else { return Ok(Vec::new()) };
     let ids: Vec<_> = returned(lane, plans).map(|(.., plan)| (live_id(&plan.entry.id), &plan.recipients)).collect();
-    let pairs = ids.iter().flat_map(|(id, users)| users.iter().map(move |user| (user.as_str(), id.as_ref())));
-    let pairs: Vec<(&str, &str)> = pairs.collect();
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for (id, users) in &ids {
+        pairs.extend(users.iter().map(|user| (user.as_str(), id.as_ref())));
+    }
+    // Nobody has a stream under such a name, and a store would refuse the whole question for it.
+    let has_stream: Vec<bool> = pairs.iter().map(|(user, _)| (1..=MAX_NAME).contains(&user.len())).collect();
+    let mut of_whom = has_stream.iter();
+    pairs.retain(|_| of_whom.next().copied().unwrap_or(false));
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    inbox.were_read(&pairs).await.map_err(down)
+    let mut read = inbox.were_read(&pairs).await.map_err(down)?.into_iter();
+    Ok(has_stream.into_iter().map(|asked| asked && read.next().unwrap_or(false)).collect())
 }
 
 /// It is asked again, as any other store: nobody is woken, or left out, on a guess.

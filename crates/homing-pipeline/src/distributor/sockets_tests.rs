@@ -218,7 +218,7 @@ async fn who_has_just_gone_and_reads_it_on_a_socket_is_not_woken() {
     for user in ["reads", "stays away", "is back"] {
         bench.presence.set(user, Is::Gone(DAY - 1_000));
     }
-    let first = bench.tell(to(&["reads", "stays away", "is back"]), DAY).await;
+    let first = bench.tell(to(&["stays away", "reads", "is back"]), DAY).await;
     assert!(told(&first).iter().all(|told| told.starts_with("websocket: ")) && told(&first).len() == 3);
     let later = only(&first);
     assert_eq!(later.due, DAY + 4_000, "to the tenth of a second, for all of them");
@@ -234,6 +234,19 @@ async fn who_has_just_gone_and_reads_it_on_a_socket_is_not_woken() {
     assert_eq!(skipped(&second, "online"), [("is back", "1 session(s) on 1 node(s)")]);
     assert_eq!((second.counts.get("rules.passed"), second.delay.len()), (1, 0));
     assert_eq!(*bench.inbox.asked.lock().unwrap(), [3], "one question for all of them");
+}
+
+#[tokio::test]
+async fn a_name_that_no_stream_has_is_not_asked_for() {
+    let long: &'static str = "x".repeat(300).leak();
+    let bench = Bench::new(vec![("*", ANDROID)], None, |_| {});
+    let body = json!({"type": 7, "to": {"group": "9", "members": true}}).to_string().into_bytes();
+    let only = vec![long.to_owned(), "2".to_owned()];
+    let held = Envelope { id: "m".into(), why: "online".into(), first_at: DAY, only, body, ..Envelope::default() };
+    bench.inbox.reads("2", "m");
+    let commit = decide_tests::work(&bench.lane, Log::RETRY, &[held.encode()], &[], DAY).await.1;
+    assert_eq!((told(&commit), skipped(&commit, "read").len()), (vec![format!("fcm: {long}/a-{long}")], 1));
+    assert_eq!(*bench.inbox.asked.lock().unwrap(), [1]);
 }
 
 #[tokio::test]
