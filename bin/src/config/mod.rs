@@ -258,7 +258,7 @@ impl Config {
         let needs = |lane: &Lane| {
             lane.delivery.contains_key("websocket") || lane.rules.iter().any(|rule| rule == wiring::PRESENCE)
         };
-        self.lane.values().any(needs)
+        self.gateway.is_some() || self.lane.values().any(needs)
     }
 
     /// The parts that the stores crate reads.

@@ -2,7 +2,6 @@
 
 use tempfile::TempDir;
 
-use super::listener::HANG;
 use crate::support::{Process, free_port, random, start_redis, variable};
 
 /// What tokens are signed with.
@@ -26,16 +25,16 @@ impl Site {
         let channel = format!("socketio-{:x}", random());
         let mut processes = vec![start_redis(dir.path(), redis_port).await];
         let mut ports = Vec::new();
-        let amqp = variable("HOMING_TEST_AMQP_URL");
+        let emitters = emitters(&redis_url, &channel);
         for node in 0..nodes {
             let port = free_port();
             let text = format!(
-                "[redis]\nurl = '{redis_url}'\n\
-                 [gateway]\nlisten = ['127.0.0.1:{port}']\nname = 'it-{channel}-{node}'\n\
-                 [[gateway.auth.keys]]\nalgorithm = 'HS256'\nsecret = '{SECRET}'\n\
+                "[redis]\nurl = '{redis_url}'\n[admin]\nlisten = '127.0.0.1:0'\n\
+                 [gateway]\nlisten = ['127.0.0.1:{port}']\nname = '{channel}-{node}'\n\
                  [gateway.auth]\nmissing = 'anonymous'\n\
+                 [[gateway.auth.keys]]\nalgorithm = 'HS256'\nsecret = '{SECRET}'\n\
                  [gateway.socketio]\nnamespaces = ['/', '/chat']\ninvalid = 'anonymous'\n\
-                 [gateway.emit]\nchannel = '{channel}'\namqp = '{amqp}'\n"
+                 [[gateway.rpc.keys]]\nname = 'tests'\nkey = '{SECRET}'\n{emitters}"
             );
             let config = dir.path().join(format!("gateway-{node}.toml"));
             std::fs::write(&config, text).unwrap();
@@ -49,11 +48,29 @@ impl Site {
             ready.push(process.ready().await);
         }
         processes.extend(ready);
-        let _ = HANG;
         Self { dir, redis_url, channel, ports, _processes: processes }
     }
 
     pub(crate) fn http(&self, node: usize) -> String {
         format!("http://127.0.0.1:{}", self.ports[node])
     }
+}
+
+/// Every kind of source.
+fn emitters(redis_url: &str, channel: &str) -> String {
+    let amqp = variable("HOMING_TEST_AMQP_URL");
+    let python = |kind: &str, url: &str| {
+        format!("[[gateway.emitters]]\nkind = 'python-{kind}'\nurl = '{url}'\nchannel = '{channel}'\n")
+    };
+    let node = |kind: &str| {
+        format!("[[gateway.emitters]]\nkind = 'node-{kind}'\nurl = '{redis_url}'\nnamespaces = ['/', '/chat']\n")
+    };
+    [
+        python("redis", redis_url),
+        python("kombu-redis", redis_url),
+        python("amqp", &amqp),
+        node("redis"),
+        node("streams"),
+    ]
+    .concat()
 }

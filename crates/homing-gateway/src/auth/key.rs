@@ -1,5 +1,6 @@
 //! Keys, and what they verify. Signatures are checked by ring; PEM and key sets are read by jsonwebtoken.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use homing_core::live::MAX_NAME;
 use jsonwebtoken::{
     AlgorithmFamily, DecodingKey, DecodingKeyKind,
@@ -107,14 +108,17 @@ impl Key {
                 Algorithm::HS384 => hmac::HMAC_SHA384,
                 _ => hmac::HMAC_SHA512,
             };
-            let secret = secret.expose_secret().as_bytes();
+            let secret = match secret.expose_secret() {
+                text if settings.base64 => decode(text).ok_or("secret: is no base64")?,
+                text => text.as_bytes().to_vec(),
+            };
             if secret.len() < 32 {
                 tracing::warn!(algorithm = ?algorithm, "A secret for tokens has fewer than 32 bytes: it can be guessed.");
             }
             return Ok(Self {
                 id,
                 algorithms: vec![algorithm],
-                material: Material::Secret(hmac::Key::new(hash, secret)),
+                material: Material::Secret(hmac::Key::new(hash, &secret)),
             });
         }
         let (field, pem) = match (&settings.public_key, &settings.public_key_file) {
@@ -213,6 +217,21 @@ impl Material {
             DecodingKeyKind::RsaModulusExponent { n, e } => Self::Numbers { n: trimmed(n), e: trimmed(e) },
         })
     }
+}
+
+/// Both alphabets, with padding or without.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let plain: String = text
+        .trim()
+        .trim_end_matches('=')
+        .chars()
+        .map(|c| match c {
+            '-' => '+',
+            '_' => '/',
+            other => other,
+        })
+        .collect();
+    STANDARD_NO_PAD.decode(plain).ok().filter(|secret| !secret.is_empty())
 }
 
 fn from_pem(pem: &str, algorithm: Algorithm) -> Result<DecodingKey, String> {

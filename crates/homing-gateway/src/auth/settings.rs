@@ -52,6 +52,9 @@ pub struct KeySettings {
     pub algorithm: Algorithm,
     /// The secret, for HS256, HS384 and HS512.
     pub secret: Option<SecretString>,
+    /// The secret is written in base64, either alphabet.
+    #[serde(default)]
+    pub base64: bool,
     /// The public key in PEM, for the others.
     pub public_key: Option<String>,
     /// A file with it.

@@ -442,3 +442,7 @@ fn refuse(out: &mut Out<'_>, name: &str, result: &'static str, why: &str, data: 
     counter!(meter::CONNECTS, "result" => result).increment(1);
     out.send(packet::refused(out.wire.version, name, why, data));
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

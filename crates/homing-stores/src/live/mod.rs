@@ -13,6 +13,7 @@ mod ears;
 pub mod embedded;
 mod failure;
 mod old;
+mod presence_lookup;
 pub mod redis;
 mod settings;
 
@@ -22,6 +23,7 @@ use homing_core::live::{Bus, Inbox, Presence, Schedule};
 
 pub use self::{
     failure::MAX_BODY,
+    presence_lookup::PresenceLookup,
     settings::{OldHistory, Schedule as ScheduleSettings, Settings, Unit},
 };
 
