@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{self, Auth},
+    echo::EchoDoor,
     emit,
     engine::{self, Site},
     http::Server,
@@ -150,7 +151,11 @@ impl Gateway {
             let (checks, clock) = (Arc::clone(&checks), Arc::clone(&clock));
             vec![Site::socketio(settings.socketio.clone(), checks, clock, None).map_err(wrong)?]
         };
-        let plain = Door::new(settings.plain.clone(), checks, clock).map_err(wrong)?;
+        let plain: Arc<dyn Doorman> = if fixture {
+            Arc::new(EchoDoor)
+        } else {
+            Arc::new(Door::new(settings.plain.clone(), checks, clock).map_err(wrong)?)
+        };
         let doors = Arc::new(Doors { sites: sites.clone(), plain });
         let stopping = CancellationToken::new();
         let server = Arc::new(Server::new(Arc::clone(&doors) as _, stopping.clone()));
@@ -210,7 +215,7 @@ async fn scrape(State(Metrics(render)): State<Metrics>) -> (StatusCode, String) 
 /// Everybody who may take a WebSocket, in their order; who takes any path comes last.
 struct Doors {
     sites: Vec<Arc<Site>>,
-    plain: Door,
+    plain: Arc<dyn Doorman>,
 }
 
 impl Doorman for Doors {

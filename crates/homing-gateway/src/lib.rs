@@ -9,6 +9,7 @@
 
 pub mod auth;
 pub mod desk;
+mod echo;
 pub mod emit;
 pub mod engine;
 mod gateway;
