@@ -38,7 +38,8 @@ fn shared() -> Value {
 
 fn token(user: &str) -> String {
     let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let message = format!("{}.{}", part(json!({"alg": "HS256"})), part(json!({"user_id": user, "exp": 4_102_444_800_u64})));
+    let message =
+        format!("{}.{}", part(json!({"alg": "HS256"})), part(json!({"user_id": user, "exp": 4_102_444_800_u64})));
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), message.as_bytes());
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
@@ -198,9 +199,12 @@ async fn a_key_set_may_be_a_file() {
         async move { auth.keep().await }
     });
     let known = with_query(fixture("RS256")["token"].as_str().unwrap());
-    while auth.check(&known).is_none_or(|verdict| user(&verdict).is_none()) {
-        tokio::task::yield_now().await;
-    }
+    let read = async {
+        while auth.check(&known).is_none_or(|verdict| user(&verdict).is_none()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), read).await.unwrap();
     keeping.abort();
 }
 
@@ -210,7 +214,14 @@ async fn a_cookie_is_looked_up_in_redis() {
     let mut redis = redis::Client::open(url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let prefix = format!("homing-test-auth-{}", std::process::id());
     let mut set = async |key: &str, value: &str| {
-        redis::cmd("SET").arg(format!("{prefix}:{key}")).arg(value).arg("EX").arg(60).exec_async(&mut redis).await.unwrap();
+        redis::cmd("SET")
+            .arg(format!("{prefix}:{key}"))
+            .arg(value)
+            .arg("EX")
+            .arg(60)
+            .exec_async(&mut redis)
+            .await
+            .unwrap();
     };
     set("plain", "42").await;
     set("json", r#"{"user":{"id":43}}"#).await;

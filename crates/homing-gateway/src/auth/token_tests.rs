@@ -136,8 +136,10 @@ fn signatures_of_openssl_are_verified() {
 
 #[test]
 fn no_algorithm_and_confused_ones_are_refused() {
-    let message = |head: &str| format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode("{\"user_id\":1}"));
-    for head in [r#"{"alg":"none"}"#, r#"{"alg":"None"}"#, r#"{"alg":"hs256"}"#, r#"{"alg":""}"#, r#"{"alg":"ES512"}"#] {
+    let message =
+        |head: &str| format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode("{\"user_id\":1}"));
+    for head in [r#"{"alg":"none"}"#, r#"{"alg":"None"}"#, r#"{"alg":"hs256"}"#, r#"{"alg":""}"#, r#"{"alg":"ES512"}"#]
+    {
         let error = Token::read(&format!("{}.", message(head))).err().unwrap();
         assert_eq!(error, "the token's algorithm is not taken", "{head}");
     }
@@ -286,7 +288,10 @@ fn keys_that_cannot_be_used_are_named() {
     }
     refused(json!({"algorithm": "RS256", "public_key": fixtures["small"]["public_key"]}), "RSA keys need 2048 bits");
     refused(json!({"algorithm": "ES256", "public_key": fixtures["RS256"]["public_key"]}), "no public key for ES256");
-    refused(json!({"algorithm": "ES256", "public_key": fixtures["ES384"]["public_key"]}), "has 65 bytes, this one has 97");
+    refused(
+        json!({"algorithm": "ES256", "public_key": fixtures["ES384"]["public_key"]}),
+        "has 65 bytes, this one has 97",
+    );
     refused(json!({"algorithm": "EdDSA", "public_key": "no PEM"}), "public_key: holds no public key for EdDSA in PEM");
     refused(json!({"algorithm": "RS256", "public_key": "-----BEGIN PRIVATE KEY-----"}), "holds a private key");
     refused(json!({"algorithm": "RS256", "public_key_file": "/nowhere/key.pem"}), "public_key_file: /nowhere/key.pem");

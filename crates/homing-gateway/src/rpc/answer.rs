@@ -99,4 +99,4 @@ fn shorten(name: &str) -> String {
 
 #[cfg(test)]
 #[path = "answer_tests.rs"]
-mod tests;
+pub(super) mod tests;
