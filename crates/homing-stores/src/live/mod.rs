@@ -14,6 +14,7 @@ pub mod embedded;
 mod failure;
 mod old;
 mod presence_lookup;
+mod reads;
 pub mod redis;
 mod settings;
 

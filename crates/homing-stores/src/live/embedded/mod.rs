@@ -1,109 +1,118 @@
-//! In one process.
+//! Live delivery in one process, for the embedded mode and for tests: streams, marks and the schedule in one SQLite file,
+//! the bus and presence in memory.
+//!
+//! - `schema.rs` has the tables, `threads.rs` the thread that writes (group commit) and the one that reads.
+//! - `streams.rs` stores and reads streams, `once.rs` knows copies and due members, `marks.rs` what was read, `sweep.rs`
+//!   forgets.
+//! - `hub.rs` is the bus, `presence.rs` who is online, `schedule.rs` what waits.
+//!
+//! The file is in WAL mode with `synchronous=FULL`: an answer follows the sync of the disk, an announcement follows it, too,
+//! and posts that wait while a transaction is written share the next one. Only one process may have the file open: what
+//! another wrote would be announced to nobody here. Time is the clock that was handed in.
 
-use std::sync::Arc;
+mod hub;
+mod inbox;
+mod marks;
+mod once;
+mod presence;
+mod schedule;
+mod schema;
+mod streams;
+mod sweep;
+mod threads;
 
-use futures_util::future::BoxFuture;
-use homing_core::{
-    clock::Millis,
-    live::{
-        Agenda, Announcement, Attendance, Backlog, Bus, Heard, Inbox, LiveDown, Marks, Position, Post, Posted,
-        Presence, Schedule, Seen, Stream, Unread,
-    },
+use std::{path::Path, sync::Arc};
+
+use homing_core::{clock::Clock, live::LiveDown};
+
+use self::{
+    hub::{Hub, Listener},
+    presence::Present,
+    threads::{Reader, Writer},
+};
+use super::{
+    Settings,
+    failure::{down, refused},
 };
 
-use super::{Settings, failure::down};
-
-/// The ports.
-pub struct EmbeddedLive {
+/// What the nodes of a process share.
+struct Store {
     settings: Settings,
-    node: String,
+    /// `sqlite PATH`, for errors.
+    file: String,
+    clock: Arc<dyn Clock>,
+    writer: Writer,
+    reader: Reader,
+    hub: Arc<Hub>,
+    present: Present,
+}
+
+/// All ports of live delivery in one process, for one node.
+pub struct EmbeddedLive {
+    store: Arc<Store>,
+    node: Arc<str>,
+    /// This life of the node.
+    instance: u64,
+    listener: Arc<Listener>,
 }
 
 impl EmbeddedLive {
-    /// Opens the file, or makes it, for the one node of this name, and starts its threads.
+    /// Opens the file at `path`, or makes it (its folder must be there), for the node of this name, and starts one thread
+    /// that writes and one that reads. They end when this and its [`another`](Self::another)s are dropped.
     ///
     /// # Errors
-    /// The file cannot be opened, or the settings are wrong.
-    pub fn open(
-        path: &std::path::Path,
-        settings: &Settings,
-        node: &str,
-        clock: Arc<dyn homing_core::clock::Clock>,
-    ) -> Result<Arc<Self>, LiveDown> {
-        let _ = (path, clock);
-        Ok(Arc::new(Self { settings: settings.clone(), node: node.to_owned() }))
+    /// The file cannot be opened, is something else or is in use, or the settings are wrong.
+    pub fn open(path: &Path, settings: &Settings, node: &str, clock: Arc<dyn Clock>) -> Result<Arc<Self>, LiveDown> {
+        let file = format!("sqlite {}", path.display());
+        let what = format!("live store of {file}");
+        settings.check().map_err(|why| refused(&what, why))?;
+        if settings.old_history.is_some() {
+            return Err(refused(&what, "live.old_history: is read from Redis, and this is a file".to_owned()));
+        }
+        let (writes, reads) = schema::open(path).map_err(|why| down(&what, why))?;
+        let hub = Arc::new(Hub::default());
+        let writer = Writer::start(writes, settings.clone(), Arc::clone(&clock), Arc::clone(&hub))
+            .map_err(|error| down(&what, error))?;
+        let reader = Reader::start(reads, Arc::clone(&clock)).map_err(|error| down(&what, error))?;
+        let (settings, present) = (settings.clone(), Present::default());
+        let store = Arc::new(Store { settings, file, clock, writer, reader, hub, present });
+        Ok(Self::of(&store, node))
     }
-    /// A further node of the same process, with ears of its own.
+
+    /// A further node of the same process, with ears and a life of its own.
     #[must_use]
     pub fn another(&self, node: &str) -> Arc<Self> {
-        Arc::new(Self { settings: self.settings.clone(), node: node.to_owned() })
+        Self::of(&self.store, node)
     }
 
-    fn later<T: Send + 'static>(&self) -> BoxFuture<'static, Result<T, LiveDown>> {
-        let error = down(&self.node, format!("not there yet {}", self.settings.prefix));
-        Box::pin(std::future::ready(Err(error)))
+    fn of(store: &Arc<Store>, node: &str) -> Arc<Self> {
+        let listener = store.hub.listener(store.settings.bus_bytes);
+        Arc::new(Self { store: Arc::clone(store), node: node.into(), instance: store.present.instance(), listener })
+    }
+
+    fn what(&self, part: &str) -> String {
+        format!("{part} of {}", self.store.file)
     }
 }
 
-impl Inbox for EmbeddedLive {
-    fn post<'a>(&'a self, _: &'a [Post]) -> BoxFuture<'a, Result<Vec<Posted>, LiveDown>> {
-        self.later()
-    }
-    fn after<'a>(&'a self, _: &'a [(Stream, Position)], _: usize) -> BoxFuture<'a, Result<Vec<Backlog>, LiveDown>> {
-        self.later()
-    }
-    fn unread<'a>(&'a self, _: &'a str, _: &'a [Stream], _: usize) -> BoxFuture<'a, Result<Vec<Unread>, LiveDown>> {
-        self.later()
-    }
-    fn mark<'a>(&'a self, _: &'a str, _: &'a [Stream], _: &'a Marks) -> BoxFuture<'a, Result<Vec<Arc<str>>, LiveDown>> {
-        self.later()
-    }
-    fn were_read<'a>(&'a self, _: &'a [(&'a str, &'a str)]) -> BoxFuture<'a, Result<Vec<bool>, LiveDown>> {
-        self.later()
+impl std::fmt::Debug for EmbeddedLive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("EmbeddedLive");
+        shown.field("file", &self.store.file).field("node", &self.node).finish_non_exhaustive()
     }
 }
-impl Bus for EmbeddedLive {
-    fn follow<'a>(&'a self, _: &'a [u32]) -> BoxFuture<'a, Result<(), LiveDown>> {
-        self.later()
-    }
-    fn unfollow<'a>(&'a self, _: &'a [u32]) -> BoxFuture<'a, Result<(), LiveDown>> {
-        self.later()
-    }
-    fn announce<'a>(&'a self, _: &'a [Announcement]) -> BoxFuture<'a, Result<(), LiveDown>> {
-        self.later()
-    }
-    fn hear(&self) -> BoxFuture<'_, Heard> {
-        Box::pin(std::future::pending())
-    }
+
+/// SQLite's integers have a sign.
+fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
-impl Presence for EmbeddedLive {
-    fn attend<'a>(&'a self, _: &'a [Attendance]) -> BoxFuture<'a, Result<(), LiveDown>> {
-        self.later()
-    }
-    fn beat(&self) -> BoxFuture<'_, Result<Vec<String>, LiveDown>> {
-        self.later()
-    }
-    fn leave(&self) -> BoxFuture<'_, Result<(), LiveDown>> {
-        self.later()
-    }
-    fn seen<'a>(&'a self, _: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Seen>, LiveDown>> {
-        self.later()
-    }
+
+/// What [`int`] made of it.
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
 }
-impl Schedule for EmbeddedLive {
-    fn put<'a>(&'a self, _: &'a str, _: &'a [u8], _: Millis) -> BoxFuture<'a, Result<(), LiveDown>> {
-        self.later()
-    }
-    fn cancel<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, LiveDown>> {
-        self.later()
-    }
-    fn look(&self, _: usize) -> BoxFuture<'_, Result<Agenda, LiveDown>> {
-        self.later()
-    }
-    fn bury<'a>(&'a self, _: &'a [u8], _: &'a str) -> BoxFuture<'a, Result<(), LiveDown>> {
-        self.later()
-    }
-    fn changed(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
+
+/// Milliseconds as SQLite counts them.
+fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
