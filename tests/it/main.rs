@@ -16,6 +16,7 @@ mod moving;
 mod operator;
 mod running;
 mod scanning;
+mod sockets;
 mod stage_swap;
 mod support;
 mod waiting;

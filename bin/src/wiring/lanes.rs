@@ -22,14 +22,15 @@ use homing_pipeline::{
     migration::{Migration, Migrations},
     routes::{Route, Routes},
 };
-use homing_stores::{Stores, live::Ports};
+use homing_stores::{
+    Stores,
+    live::{Ports, PresenceLookup},
+};
 
 use super::{
     Kit, Scope, channels,
     elsewhere::{inbox, presence},
-    own_lists,
-    presence::PresenceLookup,
-    shards,
+    own_lists, shards,
 };
 use crate::config::{Config, DeviceChoice, Lane, ListCodec};
 

@@ -3,7 +3,6 @@
 mod channels;
 mod elsewhere;
 mod lanes;
-mod presence;
 mod scanners;
 mod senders;
 
