@@ -2,6 +2,7 @@
 
 mod browser;
 mod chromium;
+mod tabs;
 
 use std::{
     path::Path,
