@@ -198,15 +198,27 @@ struct Question<'a> {
     now: Millis,
 }
 
+/// An error and those of its causes that it does not tell itself.
+fn story(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Has the user read the message on a socket? As the distributor asks for those whom it deferred.
 async fn read(lane: &Lane, user: &str, id: &str) -> Option<(Asked, Judged)> {
     let answer = lane.inbox.as_ref()?.were_read(&[(user, &live_id(id))]).await;
     let (raw, down, verdict, seen) = match answer {
         Ok(read) if read.contains(&true) => ("yes", None, "skip", "read on a socket"),
         Ok(_) => ("no", None, "pass", "not read on a socket"),
-        Err(error) => {
-            ("", Some(format!("{:#}", anyhow::Error::from(error))), "unknown", "its store is down: the lane waits")
-        }
+        Err(error) => ("", Some(story(&error)), "unknown", "its store is down: the lane waits"),
     };
     let asked = format!("was {id} read by {user}");
     let (lookup, store, raw) = ("read".to_owned(), "live".to_owned(), raw.to_owned());
@@ -229,8 +241,7 @@ async fn of(config: &Config, lane: &Lane, question: &Question<'_>) -> anyhow::Re
                 facts.push((name, Some(found.rows)));
             }
             Err(down) => {
-                let (store, asked, raw, why) =
-                    (String::new(), String::new(), String::new(), Some(format!("{:#}", anyhow::Error::from(down))));
+                let (store, asked, raw, why) = (String::new(), String::new(), String::new(), Some(story(&down)));
                 lookups.push(Asked { lookup: name.clone(), store, asked, raw, rows: Vec::new(), down: why });
                 facts.push((name, None));
             }
@@ -277,7 +288,7 @@ async fn of(config: &Config, lane: &Lane, question: &Question<'_>) -> anyhow::Re
     let holds = |judged: &Judged| {
         judged.rule == "read" || lane.rules.iter().any(|rule| rule.name() == judged.rule && rule.holds_live())
     };
-    let open = !rules.iter().any(|rule| rule.verdict != "pass" && holds(rule));
+    let open = !rules.iter().any(|rule| rule.verdict == "unknown" || (rule.verdict != "pass" && holds(rule)));
     let otherwise = lane.otherwise.iter().filter(|_| !woken);
     let live: Vec<&str> = lane.sockets.iter().chain(otherwise).filter(|_| open).map(String::as_str).collect();
     let told = woken || !live.is_empty();
