@@ -1,10 +1,11 @@
 //! One timing wheel for all timeouts of a shard, instead of a timer each: to the tenth of a second. Nothing is taken out
 //! of it; whoever is woken looks whether it is still time.
 
-/// One turn: 51.2 s. What is later goes round.
-const BUCKETS: u64 = 512;
-/// Length of a tick in milliseconds.
-pub(super) const TICK: u64 = 100;
+/// One turn: 41 s. What is later goes round.
+const BUCKETS: u64 = 2_048;
+/// Length of a tick in milliseconds. A wake is late by up to two of them; the suites of Engine.IO have heartbeats of 300 ms
+/// and give 200 ms for the answer.
+pub(super) const TICK: u64 = 20;
 
 #[derive(Debug)]
 pub(super) struct Wheel<T> {
@@ -87,6 +88,6 @@ mod tests {
         wheel.turn(20_000, &mut due);
         assert_eq!(due, [7, 9_000]);
         assert_eq!(Wheel::<u8>::tick(0), 0);
-        assert_eq!(Wheel::<u8>::tick(101), 2);
+        assert_eq!(Wheel::<u8>::tick(TICK + 1), 2);
     }
 }
