@@ -5,6 +5,8 @@
 
 #[path = "live/bus.rs"]
 mod bus;
+#[path = "live/embedded_alone.rs"]
+mod embedded_alone;
 #[path = "live/inbox.rs"]
 mod inbox;
 #[path = "live/marks.rs"]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use homing_core::live::{Announcement, Heard, Marks, Position, Stream};
 use homing_stores::live::Ports;
 
-use crate::support::{World, both, fill, group, hear, numbered, unread, until, user};
+use crate::support::{World, both, fill, group, hear, numbered, post, unread, until, user};
 
 both! {
     what_was_read_on_one_tab_is_read_on_all;
@@ -17,6 +17,7 @@ both! {
     a_limit_shows_the_newest;
     marks_are_void_in_another_life;
     marks_of_nothing_change_nothing;
+    marks_are_bounded_in_streams;
 }
 
 fn ids<const N: usize>(ids: [&str; N]) -> Marks {
@@ -139,7 +140,7 @@ async fn a_limit_shows_the_newest(world: World) {
     let posted = fill(&ports, &stream, numbered(1..=9)).await;
     mark(&ports, "42", &[], &ids(["8"])).await;
     assert_eq!(unread(&ports, "42", &stream, 3).await, (["6", "7", "9"].map(str::to_owned).to_vec(), true));
-    assert_eq!(unread(&ports, "42", &stream, 8).await.1, false);
+    assert!(!unread(&ports, "42", &stream, 8).await.1);
     assert_eq!(unread(&ports, "42", &stream, 0).await, (vec![], true));
     let all = ports.inbox.unread("42", &[stream, user("nobody")], 3).await.unwrap();
     assert_eq!((all[0].top, all[1].top), (posted[8].at, Position::default()));
@@ -168,4 +169,18 @@ async fn marks_of_nothing_change_nothing(world: World) {
     mark(&ports, "42", &[], &ids(["1"])).await;
     assert!(matches!(hear(&ports).await, Heard::Said(Announcement::Read { .. })));
     until(|| async { ports.inbox.were_read(&[("42", "1")]).await.unwrap()[0] }).await;
+}
+
+async fn marks_are_bounded_in_streams(world: World) {
+    let ports = world.node("a");
+    let groups: Vec<Stream> = (0..1_030).map(|n| group(&n.to_string())).collect();
+    let posts: Vec<_> = groups.iter().map(|group| post(group, "1")).collect();
+    ports.inbox.post(&posts).await.unwrap();
+    for some in groups.chunks(100) {
+        assert_eq!(mark(&ports, "42", some, &ids(["1"])).await, ["1"]);
+    }
+    let all = ports.inbox.unread("42", &groups, 10).await.unwrap();
+    assert_eq!(all.iter().filter(|unread| !unread.messages.is_empty()).count(), 6);
+    // The mark of the last one is there.
+    assert!(all[1_029].messages.is_empty());
 }

@@ -14,7 +14,7 @@ async fn what_is_unread_there_comes_first_and_is_marked_there() {
     let key = hash.replace("{user}", "42");
     let old = OldHistory { key: hash, message: "body".to_owned(), at: "time".to_owned(), ..OldHistory::default() };
     settings.old_history = Some(old);
-    let world = World::Redis { url: redis_url(), settings };
+    let world = World::at(redis_url(), settings);
     let mut producer = foreign(&redis_url()).await;
     for (id, state, time) in [("o1", "0", 30), ("o2", "1", 20), ("o3", "\"0\"", 10), ("o4", "0", 40)] {
         let entry = format!(r#"{{"body": {{"n":{time}.10}}, "state":{state} ,"time":{time}}}"#);
@@ -29,7 +29,7 @@ async fn what_is_unread_there_comes_first_and_is_marked_there() {
     assert_eq!(unread(&ports, "42", &stream, 10).await, (all, false));
     assert_eq!(unread(&ports, "42", &stream, 3).await, (["o4", "1", "2"].map(str::to_owned).to_vec(), true));
     assert_eq!(unread(&ports, "43", &user("43"), 3).await, (vec![], false));
-    let shown = ports.inbox.unread("42", &[stream.clone()], 10).await.unwrap();
+    let shown = ports.inbox.unread("42", std::slice::from_ref(&stream), 10).await.unwrap();
     let message = Message::decode(&shown[0].messages[1].body).unwrap();
     assert_eq!((message.data.get(), &*message.kind, shown[0].messages[1].offset), (r#"{"n":30.10}"#, "message", 0));
 

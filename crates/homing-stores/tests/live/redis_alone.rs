@@ -14,7 +14,7 @@ use crate::support::{
 #[tokio::test]
 async fn after_a_loss_the_epoch_is_another_and_nothing_is_recovered() {
     let server = Server::start(&[]).await;
-    let world = World::Redis { url: server.url(), settings: settings() };
+    let world = World::at(server.url(), settings());
     let ports = world.node("a");
     let stream = user("42");
     let before = fill(&ports, &stream, numbered(1..=3)).await[2].at;
@@ -40,7 +40,7 @@ async fn after_a_loss_the_epoch_is_another_and_nothing_is_recovered() {
 #[tokio::test]
 async fn a_broken_bus_is_followed_again_and_tells_one_gap() {
     let server = Server::start(&[]).await;
-    let world = World::Redis { url: server.url(), settings: settings() };
+    let world = World::at(server.url(), settings());
     let (listener, speaker) = (world.node("a"), world.node("b"));
     let stream = user("42");
     listener.bus.follow(&[stream.shard().unwrap(), 63]).await.unwrap();
@@ -78,7 +78,7 @@ async fn subscribers(url: &str, pattern: &str) -> usize {
 async fn a_server_that_comes_late_is_found() {
     let (listener, url, port) = {
         let server = Server::start(&[]).await;
-        (World::Redis { url: server.url(), settings: settings() }.node("a"), server.url(), server.port)
+        (World::at(server.url(), settings()).node("a"), server.url(), server.port)
     };
     let error = listener.bus.follow(&[1]).await.unwrap_err();
     assert!(!error.refused && error.to_string().starts_with("bus of redis 127.0.0.1:"), "{error}");
@@ -90,7 +90,7 @@ async fn a_server_that_comes_late_is_found() {
 #[tokio::test]
 async fn a_full_server_says_so_and_stores_nothing() {
     let server = Server::start(&["--maxmemory-policy", "noeviction"]).await;
-    let world = World::Redis { url: server.url(), settings: settings() };
+    let world = World::at(server.url(), settings());
     let ports = world.node("a");
     let stream = user("42");
     fill(&ports, &stream, numbered(1..=1)).await;
@@ -112,7 +112,7 @@ async fn a_full_server_says_so_and_stores_nothing() {
 async fn what_others_add_wakes_and_is_read() {
     let settings = settings();
     let key = settings.schedule.key.clone();
-    let ports = World::Redis { url: redis_url(), settings }.node("a");
+    let ports = World::at(redis_url(), settings).node("a");
     let mut producer = foreign(&redis_url()).await;
     let member = r#"{"msg_type":"notify","to_user_id":42,"data":{}}"#;
     let mut slowest = std::time::Duration::ZERO;
@@ -153,7 +153,7 @@ async fn what_was_buried_can_be_read() {
     let mut settings = settings();
     settings.schedule.dead_max = 2;
     let key = settings.schedule.key.clone();
-    let ports = World::Redis { url: redis_url(), settings }.node("a");
+    let ports = World::at(redis_url(), settings).node("a");
     let mut producer = foreign(&redis_url()).await;
     for n in 0..3 {
         let () = producer.zadd(&key, format!("bad\n{n}"), 1).await.unwrap();
@@ -167,7 +167,7 @@ async fn what_was_buried_can_be_read() {
 #[tokio::test]
 async fn everyones_stream_costs_a_user_little() {
     let server = Server::start(&[]).await;
-    let world = World::Redis { url: server.url(), settings: settings() };
+    let world = World::at(server.url(), settings());
     let ports = world.node("a");
     fill(&ports, &Stream::Everyone, numbered(1..=100)).await;
     let mut admin = foreign(&server.url()).await;
@@ -197,4 +197,47 @@ async fn everyones_stream_costs_a_user_little() {
 
 async fn epoch(ports: &homing_stores::live::Ports) -> u32 {
     ports.inbox.unread("0", &[Stream::Everyone], 0).await.unwrap()[0].top.epoch
+}
+
+#[tokio::test]
+async fn a_flood_of_equal_publications_stays_bounded() {
+    let settings = settings();
+    let key = format!("{}{{all}}:c:{:016x}", settings.prefix, 7);
+    let world = World::at(redis_url(), settings);
+    let nodes = [world.node("a"), world.node("b")];
+    let copies = |node: &str, from: u32| -> Vec<Post> {
+        let once = Once::Copy { hash: 7, node: node.into() };
+        let copy = |n| Post { once: once.clone(), ..post(&Stream::Everyone, &format!("{node}-{n}")) };
+        (from..from + 500).map(copy).collect()
+    };
+    for from in (0..3_000).step_by(500) {
+        // `b` hears each of them after `a`.
+        let first = nodes[0].inbox.post(&copies("a", from)).await.unwrap();
+        assert!(first.iter().all(|posted| posted.fresh));
+        let second = nodes[1].inbox.post(&copies("b", from)).await.unwrap();
+        assert!(first.iter().zip(&second).all(|(first, second)| !second.fresh && second.at == first.at));
+    }
+    let mut admin = foreign(&redis_url()).await;
+    let fields: usize = admin.hlen(&key).await.unwrap();
+    assert!((1_000..=5_100).contains(&fields), "{fields}");
+}
+
+#[tokio::test]
+async fn ids_of_members_that_others_took_are_forgotten() {
+    let settings = settings();
+    let key = settings.schedule.key.clone();
+    let ports = World::at(redis_url(), settings).node("a");
+    let mut admin = foreign(&redis_url()).await;
+    for n in 0..1_001 {
+        ports.schedule.put(&n.to_string(), n.to_string().as_bytes(), now() + 60_000).await.unwrap();
+    }
+    let () = redis::cmd("ZREMRANGEBYRANK").arg(&key).arg(0).arg(-1).query_async(&mut admin).await.unwrap();
+    assert!(!ports.schedule.cancel("999").await.unwrap());
+    ports.schedule.put("last", b"last", now()).await.unwrap();
+    ports.schedule.put("more", b"more", now()).await.unwrap();
+    ports.schedule.put("most", b"most", now()).await.unwrap();
+    assert_eq!(admin.hlen::<_, usize>(format!("{{{key}}}:ids")).await.unwrap(), 1_003);
+    let () = redis::cmd("ZREM").arg(&key).arg("last").query_async(&mut admin).await.unwrap();
+    ports.schedule.put("more", b"now", now()).await.unwrap();
+    assert_eq!(admin.hlen::<_, usize>(format!("{{{key}}}:ids")).await.unwrap(), 2);
 }

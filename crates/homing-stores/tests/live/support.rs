@@ -23,11 +23,16 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A store of one test alone.
 pub(crate) enum World {
-    Redis { url: String, settings: Settings },
+    Redis { url: String, settings: Box<Settings> },
     Embedded { first: Arc<EmbeddedLive>, _dir: TempDir },
 }
 
 impl World {
+    /// On this server.
+    pub(crate) fn at(url: String, settings: Settings) -> Self {
+        Self::Redis { url, settings: Box::new(settings) }
+    }
+
     /// A further node.
     pub(crate) fn node(&self, name: &str) -> Ports {
         match self {
@@ -53,7 +58,7 @@ pub(crate) fn redis_url() -> String {
 pub(crate) fn redis(change: fn(&mut Settings)) -> World {
     let mut settings = settings();
     change(&mut settings);
-    World::Redis { url: redis_url(), settings }
+    World::at(redis_url(), settings)
 }
 
 pub(crate) fn embedded(change: fn(&mut Settings)) -> World {

@@ -1,6 +1,6 @@
 //! What was read, and what was not.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use homing_core::live::{Announcement, Marks, Stream, Unread};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -84,6 +84,7 @@ pub(super) fn mark(
     let mut fresh: Vec<Arc<str>> = Vec::new();
     match marks {
         Marks::Ids(ids) => {
+            let mut new = HashSet::new();
             let all = std::iter::once(&own).chain(streams.iter().filter(|stream| **stream != own));
             for stream in all {
                 let name = stream.to_string();
@@ -94,8 +95,8 @@ pub(super) fn mark(
                     let Some(offset) = known(tx.db, head.id, id)? else { continue };
                     let was_unread = if offset < head.first { !is_done(tx.db, user, id)? } else { reads.mark(offset) };
                     changed |= was_unread && offset >= head.first;
-                    if was_unread && !fresh.contains(id) {
-                        fresh.push(Arc::clone(id));
+                    if was_unread {
+                        new.insert(id);
                     }
                 }
                 if changed {
@@ -103,8 +104,7 @@ pub(super) fn mark(
                 }
             }
             // In the order in which they were named.
-            fresh = ids.iter().filter(|id| fresh.contains(id)).cloned().collect();
-            fresh.dedup();
+            fresh = ids.iter().filter(|id| new.remove(id)).cloned().collect();
         }
         Marks::UpTo(stream, to) => {
             let name = stream.to_string();

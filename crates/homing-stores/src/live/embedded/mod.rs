@@ -7,8 +7,8 @@
 //! - `hub.rs` is the bus, `presence.rs` who is online, `schedule.rs` what waits.
 //!
 //! The file is in WAL mode with `synchronous=FULL`: an answer follows the sync of the disk, an announcement follows it, too,
-//! and posts that wait while a transaction is written share the next one. Only one process may have the file open: what
-//! another wrote would be announced to nobody here. Time is the clock that was handed in.
+//! and posts that wait while a transaction is written share the next one. Only one process may have the file open, and a lock
+//! on `PATH.lock` sees to it: what another wrote would be announced to nobody here. Time is the clock that was handed in.
 
 mod hub;
 mod inbox;
@@ -21,7 +21,7 @@ mod streams;
 mod sweep;
 mod threads;
 
-use std::{path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use homing_core::{clock::Clock, live::LiveDown};
 
@@ -45,6 +45,8 @@ struct Store {
     reader: Reader,
     hub: Arc<Hub>,
     present: Present,
+    /// Held as long as this lives.
+    _lock: File,
 }
 
 /// All ports of live delivery in one process, for one node.
@@ -69,13 +71,14 @@ impl EmbeddedLive {
         if settings.old_history.is_some() {
             return Err(refused(&what, "live.old_history: is read from Redis, and this is a file".to_owned()));
         }
+        let lock = schema::lock(path).map_err(|why| down(&what, why))?;
         let (writes, reads) = schema::open(path).map_err(|why| down(&what, why))?;
         let hub = Arc::new(Hub::default());
         let writer = Writer::start(writes, settings.clone(), Arc::clone(&clock), Arc::clone(&hub))
             .map_err(|error| down(&what, error))?;
         let reader = Reader::start(reads, Arc::clone(&clock)).map_err(|error| down(&what, error))?;
         let (settings, present) = (settings.clone(), Present::default());
-        let store = Arc::new(Store { settings, file, clock, writer, reader, hub, present });
+        let store = Arc::new(Store { settings, file, clock, writer, reader, hub, present, _lock: lock });
         Ok(Self::of(&store, node))
     }
 

@@ -2,7 +2,11 @@
 //!
 //! A stream's kept messages are `first` to `top`; `known` has their ids and those of the last window, see `streams.rs`.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -61,6 +65,18 @@ CREATE TABLE dead (n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, why
 ";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes this the only process that has the file open, as long as the answer lives.
+pub(super) fn lock(path: &Path) -> Result<File, Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::create(&name).map_err(|error| format!("cannot make {}: {error}", name.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err("another process has the file open, and only one may".into()),
+        Err(TryLockError::Error(error)) => Err(format!("cannot lock {}: {error}", name.display()).into()),
+    }
+}
 
 /// Opens the file, and makes it one of ours if it is new: the connection that writes and the one that reads.
 pub(super) fn open(path: &Path) -> Result<(Connection, Connection), Failure> {

@@ -81,8 +81,11 @@ impl RedisLive {
     }
 }
 
+/// Id and value.
+type Entry = (String, Vec<u8>);
+
 /// The next cursor and the entries of a page.
-fn page(answer: Value) -> Option<(String, Vec<(String, Vec<u8>)>)> {
+fn page(answer: Value) -> Option<(String, Vec<Entry>)> {
     let [cursor, flat]: [Value; 2] = array(answer)?.try_into().ok()?;
     let mut entries = Vec::new();
     let mut flat = array(flat)?.into_iter();
