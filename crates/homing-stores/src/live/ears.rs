@@ -1,5 +1,5 @@
-//! What a node heard and has not listened to yet: bounded in bytes. A node that listens too slowly loses all that waits, and
-//! is told so by one gap: what it missed is in the streams, and half of it would be no use.
+//! What a node heard and has not listened to yet: bounded in bytes. A node that listens too slowly loses all that
+//! waits, and is told so by one gap: what it missed is in the streams, and half of it would be no use.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,5 @@
-//! The ports of live delivery (`homing_core::live`): streams of messages, the bus between nodes, presence, the schedule.
+//! The ports of live delivery (`homing_core::live`): streams of messages, the bus between nodes, presence, the
+//! schedule.
 //!
 //! | folder | what for |
 //! |---|---|

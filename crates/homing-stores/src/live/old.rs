@@ -1,5 +1,5 @@
-//! The form of a history from before Homing: JSON objects that hold a message and its state, whose paths are configured.
-//! Changing a state changes those bytes and no others.
+//! The form of a history from before Homing: JSON objects that hold a message and its state, whose paths are
+//! configured. Changing a state changes those bytes and no others.
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 

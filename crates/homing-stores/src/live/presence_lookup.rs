@@ -1,7 +1,8 @@
 //! The rule "online" over the nodes' own presence: `[lookup.online] source = "presence"`.
 //!
-//! Columns: `online` (`1` or `0`), `sessions`, `nodes`, and `gone_at` (ms since 1970) as long as it is remembered when the
-//! last session ended. Everybody has a row. Without an expression those pass who are not online: they are to be pushed to.
+//! Columns: `online` (`1` or `0`), `sessions`, `nodes`, and `gone_at` (ms since 1970) as long as it is remembered when
+//! the last session ended. Everybody has a row. Without an expression those pass who are not online: they are to be
+//! pushed to.
 
 use std::sync::Arc;
 

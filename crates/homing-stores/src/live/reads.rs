@@ -1,5 +1,5 @@
-//! What a user has read in a stream: all up to a watermark, and what has a bit behind it. The scripts for Redis keep the
-//! same.
+//! What a user has read in a stream: all up to a watermark, and what has a bit behind it. The scripts for Redis keep
+//! the same.
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! `[live]`: bounds and times of live delivery, the same for every backend. All nodes and the distributor read the same.
+//! `[live]`: bounds and times of live delivery, the same for every backend. All nodes and the distributor read the
+//! same.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -28,7 +29,8 @@ pub struct Settings {
     /// So long after the last message a stream's epoch and number are known, and after the last mark what was read.
     #[serde(with = "duration")]
     pub meta_ttl: Duration,
-    /// So long at least an id is known again, though its message has left the stream; so long a read one counts as read.
+    /// So long at least an id is known again, though its message has left the stream; so long a read one counts as
+    /// read.
     #[serde(with = "duration")]
     pub id_window: Duration,
     /// Copies of one publication reach the nodes within this time.

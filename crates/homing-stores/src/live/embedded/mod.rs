@@ -1,14 +1,15 @@
-//! Live delivery in one process, for the embedded mode and for tests: streams, marks and the schedule in one SQLite file,
-//! the bus and presence in memory.
+//! Live delivery in one process, for the embedded mode and for tests: streams, marks and the schedule in one SQLite
+//! file, the bus and presence in memory.
 //!
 //! - `schema.rs` has the tables, `threads.rs` the thread that writes (group commit) and the one that reads.
-//! - `streams.rs` stores and reads streams, `once.rs` knows copies and due members, `marks.rs` what was read, `sweep.rs`
-//!   forgets.
+//! - `streams.rs` stores and reads streams, `once.rs` knows copies and due members, `marks.rs` what was read,
+//!   `sweep.rs` forgets.
 //! - `hub.rs` is the bus, `presence.rs` who is online, `schedule.rs` what waits.
 //!
-//! The file is in WAL mode with `synchronous=FULL`: an answer follows the sync of the disk, an announcement follows it, too,
-//! and posts that wait while a transaction is written share the next one. Only one process may have the file open, and a lock
-//! on `PATH.lock` sees to it: what another wrote would be announced to nobody here. Time is the clock that was handed in.
+//! The file is in WAL mode with `synchronous=FULL`: an answer follows the sync of the disk, an announcement follows it,
+//! too, and posts that wait while a transaction is written share the next one. Only one process may have the file open,
+//! and a lock on `PATH.lock` sees to it: what another wrote would be announced to nobody here. Time is the clock that
+//! was handed in.
 
 mod hub;
 mod inbox;
@@ -59,8 +60,8 @@ pub struct EmbeddedLive {
 }
 
 impl EmbeddedLive {
-    /// Opens the file at `path`, or makes it (its folder must be there), for the node of this name, and starts one thread
-    /// that writes and one that reads. They end when this and its [`another`](Self::another)s are dropped.
+    /// Opens the file at `path`, or makes it (its folder must be there), for the node of this name, and starts one
+    /// thread that writes and one that reads. They end when this and its [`another`](Self::another)s are dropped.
     ///
     /// # Errors
     /// The file cannot be opened, is something else or is in use, or the settings are wrong.

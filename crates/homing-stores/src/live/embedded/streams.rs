@@ -1,5 +1,5 @@
-//! Streams: storing and reading. Ids are forgotten as on Redis: those of kept messages never, others when the window after
-//! theirs has ended and another message comes, and beyond [`MOST_IDS`] in any case.
+//! Streams: storing and reading. Ids are forgotten as on Redis: those of kept messages never, others when the window
+//! after theirs has ended and another message comes, and beyond [`MOST_IDS`] in any case.
 
 use std::{sync::Arc, time::Duration};
 
@@ -107,8 +107,8 @@ impl Head {
 
     pub(super) fn write(&self, db: &Connection, newest: Option<i64>) -> rusqlite::Result<()> {
         db.prepare_cached(
-            "UPDATE stream SET top = ?2, first = ?3, bytes = ?4, oldest = ?5, newest = ifnull(?6, newest), looked = ?7, \
-             current = ?8, past = ?9 WHERE id = ?1",
+            "UPDATE stream SET top = ?2, first = ?3, bytes = ?4, oldest = ?5, newest = ifnull(?6, newest), \
+             looked = ?7, current = ?8, past = ?9 WHERE id = ?1",
         )?
         .execute(params![
             self.id,

@@ -1,5 +1,5 @@
-//! The thread that writes and the one that reads. The first takes all requests that wait into one transaction, each in a
-//! savepoint of its own, syncs once, announces what they posted, and answers them: many small requests cost one sync
+//! The thread that writes and the one that reads. The first takes all requests that wait into one transaction, each in
+//! a savepoint of its own, syncs once, announces what they posted, and answers them: many small requests cost one sync
 //! together. The second sees what is committed and on disk, and waits for nobody.
 
 use std::{

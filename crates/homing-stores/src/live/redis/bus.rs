@@ -1,6 +1,6 @@
-//! The bus: a connection of its own, kept open by a task. What it hears goes to [`Ears`] at once, in the connection's own
-//! task, so that the server never waits for the node. After a reconnect all channels are subscribed to in one command, and
-//! then the node is told of the gap.
+//! The bus: a connection of its own, kept open by a task. What it hears goes to [`Ears`] at once, in the connection's
+//! own task, so that the server never waits for the node. After a reconnect all channels are subscribed to in one
+//! command, and then the node is told of the gap.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Live delivery on one Redis server: 6.2 or later, RESP3. Atomic steps are `scripts/*.lua`; time is the server's.
 //!
-//! Keys; `P` is `live.prefix`, `S` a stream's name (`u:42`, `g:news`, `all`). All keys of a stream, and of a user, share
-//! a hash tag:
+//! Keys; `P` is `live.prefix`, `S` a stream's name (`u:42`, `g:news`, `all`). All keys of a stream, and of a user,
+//! share a hash tag:
 //!
 //! | key | holds | lives |
 //! |---|---|---|
@@ -21,16 +21,18 @@
 //! A list, not a Redis Stream: a Stream takes 4.3 KiB for a user's first message, a list 0.5 KiB, and with 50 messages
 //! of 200 bytes it is still a fifth larger (7.0.15).
 //!
-//! **Once.** An id is looked up before a message is stored. A copy of a publication is counted per node, and the n-th that
-//! any node heard is stored when fewer than n are. A due member leaves the schedule in the step that stores it.
+//! **Once.** An id is looked up before a message is stored. A copy of a publication is counted per node, and the n-th
+//! that any node heard is stored when fewer than n are. A due member leaves the schedule in the step that stores it.
 //!
 //! **Presence.** An instance is one life of a node: a number drawn at its start. Its word counts until `STOP`, which is
-//! `presence_ttl` after its last `beat` or `attend`, or the moment of `leave`, or the first beat of the next instance of the
-//! same name. A user is online where an instance that still counts says so. The last session has gone when the node says
-//! so, or else at `STOP` of the instance that stopped last, never later than its last beat plus `presence_ttl`.
+//! `presence_ttl` after its last `beat` or `attend`, or the moment of `leave`, or the first beat of the next instance
+//! of the same name. A user is online where an instance that still counts says so. The last session has gone when the
+//! node says so, or else at `STOP` of the instance that stopped last, never later than its last beat plus
+//! `presence_ttl`.
 //!
 //! **Connections**, four per node: one writes, one reads (so that a long backlog holds up no post), one hears the bus
-//! (`bus.rs`), one looks at the schedule with `CLIENT TRACKING ON NOLOOP`, so that the server announces the next change.
+//! (`bus.rs`), one looks at the schedule with `CLIENT TRACKING ON NOLOOP`, so that the server announces the next
+//! change.
 
 mod bus;
 mod inbox;
@@ -84,8 +86,8 @@ pub struct RedisLive {
 }
 
 impl RedisLive {
-    /// Prepares to use the server at `url` (`redis://[user:password@]host:port[/db]`) as the node of this name; connects
-    /// at the first call, and its connections belong to the runtime of that call.
+    /// Prepares to use the server at `url` (`redis://[user:password@]host:port[/db]`) as the node of this name;
+    /// connects at the first call, and its connections belong to the runtime of that call.
     ///
     /// # Errors
     /// The URL cannot be read (its text is not repeated, since it may hold a password), or the settings are wrong.

@@ -1,6 +1,7 @@
 -- A node's sessions of users.
 -- KEYS 1 nodes, then per user the hash of presence
--- ARGV 1 instance, 2 node, 3 ttl of a node, 4 of what was said, 5 of what has gone (ms), then per user sessions   answers 0
+-- ARGV 1 instance, 2 node, 3 ttl of a node, 4 of what was said, 5 of what has gone (ms), then per user sessions
+-- answers 0
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local alive = {}

@@ -1,7 +1,8 @@
 -- Marks messages as read and tells the user's other tabs.
 -- KEYS 1 beginning of the user's keys, then of streams' keys
--- ARGV 1 channel, 2 beginning of the announcement, 3 ttl of marks, 4 how long read ids are known (ms), 5 most streams with marks,
---   6 most read ids, then the streams' names, then either `ids` and ids, or `upto`, epoch, offset in the first stream
+-- ARGV 1 channel, 2 beginning of the announcement, 3 ttl of marks, 4 how long read ids are known (ms), 5 most streams
+--   with marks, 6 most read ids, then the streams' names, then either `ids` and ids, or `upto`, epoch, offset in the
+--   first stream
 -- answers {ids that were unread until now}, {ids that no stream knows}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

@@ -1,6 +1,6 @@
 -- Writes the state of one entry of an old history, if the entry is as it was read, and tells the user's other tabs.
--- KEYS 1 history (hash), 2 read ids   ARGV 1 id, 2 entry as read, 3 entry as it is to be, 4 how long read ids are known (ms),
---   5 most of them, 6 channel, 7 announcement   answers 1, or 0 if somebody changed the entry
+-- KEYS 1 history (hash), 2 read ids   ARGV 1 id, 2 entry as read, 3 entry as it is to be, 4 how long read ids are known
+--   (ms), 5 most of them, 6 channel, 7 announcement   answers 1, or 0 if somebody changed the entry
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
   return 0
 end

@@ -1,9 +1,10 @@
 -- Stores messages and announces them, one after another; see `homing_core::live::Inbox::post` and `../mod.rs` for keys.
 -- KEYS 1 schedule, 2 its ids, then per message the beginning of its stream's keys
--- ARGV 1 epoch of a stream that is not there yet, 2 ttl, 3 ttl of the meta hash, 4 window of ids, 5 window of copies (all ms),
---   6 most bytes of a stream, 7 most ids of a stream, 8 ms in a unit of the schedule's scores, then per message: most messages,
---   channel, beginning of the announcement, id, expires at (ms) or 0, kind, first, second, body
---   kind i: known by its id alone. c: a copy of a publication, first = its hash, second = who heard it. d: first = due member
+-- ARGV 1 epoch of a stream that is not there yet, 2 ttl, 3 ttl of the meta hash, 4 window of ids, 5 window of copies
+--   (all ms), 6 most bytes of a stream, 7 most ids of a stream, 8 ms in a unit of the schedule's scores, then per
+--   message: most messages, channel, beginning of the announcement, id, expires at (ms) or 0, kind, first, second, body
+--   kind i: known by its id alone. c: a copy of a publication, first = its hash, second = who heard it. d: first = due
+--   member
 -- answers per message fresh (1 or 0), epoch, offset (0 = not known)
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -15,8 +16,8 @@ local function whole(n)
   return string.format('%.0f', n)
 end
 
--- Does the n-th copy that this node heard bring something new? Also answers where the n-th message stands, and the field
--- that is to say so once it is stored. A repeat of the call is told by the id: of each node's last 1,000 copies.
+-- Does the n-th copy that this node heard bring something new? Also answers where the n-th message stands, and the
+-- field that is to say so once it is stored. A repeat of the call is told by the id: of each node's last 1,000 copies.
 local function copied(base, hash, node, id)
   local key = base .. ':c:' .. hash
   if redis.call('HSETNX', key, 'i:' .. node .. ':' .. id, 1) == 0 then

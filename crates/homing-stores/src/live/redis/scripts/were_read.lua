@@ -21,7 +21,8 @@ end
 local answer = {}
 for i = 2, #KEYS do
   local name, id, read = ARGV[2 * i - 3], ARGV[2 * i - 2], KEYS[i] .. ':read'
-  local is = redis.call('ZSCORE', KEYS[i] .. ':done', id) or lies(KEYS[i], read, name, id) or lies(KEYS[1], read, 'all', id)
+  local is = redis.call('ZSCORE', KEYS[i] .. ':done', id) or lies(KEYS[i], read, name, id)
+    or lies(KEYS[1], read, 'all', id)
   answer[i - 1] = is and 1 or 0
 end
 return answer
