@@ -56,6 +56,11 @@ async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
     for (name, _) in config.lane.iter().filter(|(_, lane)| lane.rules.is_empty()) {
         println!("warning lane.{name}: it has no rules: everybody with a device is told, at any hour, online or not");
     }
+    for (name, lane) in config.lane.iter().filter(|_| config.gateway.is_none()) {
+        if lane.sockets.is_some() || lane.presence.is_some() {
+            println!("warning lane.{name}: it asks for open pages, and this configuration has no [gateway]");
+        }
+    }
     for (i, route) in config.route.iter().enumerate() {
         for channel in std::iter::once(&route.channel).chain(&route.fallback) {
             let of = |(lane, _): &(&String, &crate::config::Lane)| route.lane.as_ref().is_none_or(|own| own == *lane);

@@ -35,7 +35,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<Value, What> {
     Ok(units.finish())
 }
 
-/// UNICODE: `\uXXXX` and `\UXXXXXXXX`, every other byte is Latin-1.
+/// UNICODE: `\u` with 4 and `\U` with 8 hexadecimal digits, every other byte is Latin-1.
 pub(super) fn raw_unicode_escape(line: &[u8]) -> Result<Value, What> {
     if line.is_ascii() && memchr::memchr(b'\\', line).is_none() {
         return Ok(std::str::from_utf8(line).unwrap_or_default().into());
