@@ -34,7 +34,7 @@ mod bench {
         #[arg(
             long,
             value_delimiter = ',',
-            default_value = "epoll,homing,homing-bare,homing-sio,tungstenite,oxide,node-ws"
+            default_value = "epoll,homing,homing-sio,homing-emit,tungstenite,oxide,node-ws"
         )]
         pub(crate) servers: Vec<Kind>,
         /// Connections of the table.
@@ -80,7 +80,7 @@ mod bench {
         #[arg(long, default_value_t = 4)]
         pub(crate) stalled_blocks: u32,
         /// Bytes of a message while some stall: a block must be more than a socket and its queue hold.
-        #[arg(long, default_value_t = 1_000)]
+        #[arg(long, default_value_t = 4_000)]
         pub(crate) stalled_payload: usize,
         /// The gateway's program.
         #[arg(long, env = "HOMING_BENCH_GATEWAY", default_value = "target/release/homing-gateway")]
@@ -118,6 +118,8 @@ mod bench {
         pub(crate) secret: String,
         /// Of the Redis that runs now.
         pub(crate) redis_port: u16,
+        /// More lines of `[gateway.hub]`.
+        pub(crate) hub: &'static str,
     }
 
     impl Bed {
@@ -167,7 +169,7 @@ mod bench {
         let mut bytes = [0; 24];
         ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).ok().context("random")?;
         let secret = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut bed = Bed { dir, args, secret, redis_port: 0 };
+        let mut bed = Bed { dir, args, secret, redis_port: 0, hub: "" };
         report::machine(&bed.args);
         let mut report = report::Report::default();
         if bed.args.parts.contains(&Part::Table) {

@@ -1,5 +1,7 @@
 //! What is printed.
 
+use homing_gateway_bench::speech::Speech;
+
 use super::{Arguments, nodes::Nodes, row::Row, server::Kind, stalled::Stalled};
 
 /// What was lost so far, and the rows.
@@ -78,16 +80,13 @@ impl Report {
     pub(crate) fn table_targets(&self) {
         for (kind, row) in &self.rows {
             match kind {
-                Kind::Homing | Kind::HomingSio => {
-                    let memory = if *kind == Kind::Homing { 3.0 } else { 5.0 };
+                kind if kind.is_homing() => {
+                    let memory = if kind.speech() == Speech::Plain { 3.0 } else { 5.0 };
                     target(&format!("{}: broadcast p99, ms", row.name), row.p99, 120.0, 1, false);
                     target(&format!("{}: KiB per idle connection", row.name), row.idle_kib, memory, 2, false);
                     target(&format!("{}: connects per second", row.name), row.rate, 8_000.0, 0, true);
                     target(&format!("{}: unicast p99 at 1,000/s, ms", row.name), row.unicast_p99, 5.0, 2, false);
                     target(&format!("{}: idle CPU, us/s per connection", row.name), row.idle_cpu, 2.0, 2, false);
-                }
-                Kind::HomingBare => {
-                    target(&format!("{}: connects per second", row.name), row.rate, 8_000.0, 0, true);
                 }
                 _ => {}
             }

@@ -22,10 +22,10 @@ pub(crate) enum Kind {
     Epoll,
     /// `/ws` of Homing: inbox, presence, tokens.
     Homing,
-    /// The same without an inbox.
-    HomingBare,
-    /// `/socket.io/` of Homing, with an inbox.
+    /// `/socket.io/` of Homing, with inbox and presence.
     HomingSio,
+    /// The same without an inbox: messages are emits of python-socketio by Redis.
+    HomingEmit,
     /// tokio-tungstenite.
     Tungstenite,
     /// socketioxide.
@@ -39,8 +39,8 @@ impl Kind {
         match self {
             Self::Epoll => "raw epoll loop",
             Self::Homing => "homing /ws",
-            Self::HomingBare => "homing /ws, no inbox",
             Self::HomingSio => "homing Socket.IO",
+            Self::HomingEmit => "homing Socket.IO, emits",
             Self::Tungstenite => "tokio-tungstenite 0.30",
             Self::Oxide => "socketioxide 0.18.9",
             Self::NodeWs => "Node ws 8",
@@ -50,13 +50,13 @@ impl Kind {
     pub(crate) fn speech(self) -> Speech {
         match self {
             Self::Epoll | Self::Tungstenite | Self::NodeWs => Speech::Bare,
-            Self::Homing | Self::HomingBare => Speech::Plain,
-            Self::HomingSio | Self::Oxide => Speech::SocketIo,
+            Self::Homing => Speech::Plain,
+            Self::HomingSio | Self::HomingEmit | Self::Oxide => Speech::SocketIo,
         }
     }
 
     pub(crate) fn is_homing(self) -> bool {
-        matches!(self, Self::Homing | Self::HomingBare | Self::HomingSio)
+        matches!(self, Self::Homing | Self::HomingSio | Self::HomingEmit)
     }
 }
 
@@ -80,13 +80,13 @@ impl Server {
             Kind::Tungstenite => beside("tungstenite")?,
             Kind::Oxide => beside("oxide")?,
             Kind::NodeWs => bed.args.node_modules.join("ws.cjs"),
-            Kind::Homing | Kind::HomingBare | Kind::HomingSio => bed.args.gateway.clone(),
+            _ => bed.args.gateway.clone(),
         };
         let program = program.to_str().context("path")?;
         let config = bed.dir.join(format!("{name}.toml"));
         let command = match kind {
-            Kind::Homing | Kind::HomingBare | Kind::HomingSio => {
-                std::fs::write(&config, super::homing::config(bed, kind, port, control))?;
+            kind if kind.is_homing() => {
+                std::fs::write(&config, super::homing::config(bed, kind, port, number))?;
                 vec![program, "--config", config.to_str().context("path")?]
             }
             Kind::NodeWs => vec!["node", program, &port_text, &control_text],
@@ -94,7 +94,11 @@ impl Server {
         };
         let mut child = Child::start(&bed.dir, &name, &bed.args.server_core, &command, false)?;
         child.listens(port)?;
-        let control = if kind.is_homing() { port } else { control };
+        let control = match kind {
+            Kind::HomingEmit => bed.redis_port,
+            kind if kind.is_homing() => port,
+            _ => control,
+        };
         child.listens(control)?;
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Ok(Self { kind, address: at(port), child, control: at(control) })
@@ -103,14 +107,30 @@ impl Server {
     pub(crate) fn trigger(&self) -> anyhow::Result<Trigger> {
         let stream = TcpStream::connect(self.control)?;
         stream.set_nodelay(true)?;
-        Ok(Trigger { stream, http: self.kind.is_homing(), answer: Vec::new() })
+        let way = match self.kind {
+            Kind::HomingEmit => Way::Emit,
+            kind if kind.is_homing() => Way::Http,
+            _ => Way::Line,
+        };
+        Ok(Trigger { stream, way, answer: Vec::new() })
     }
+}
+
+/// How a server is told to send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A line: see `bin/epoll`.
+    Line,
+    /// JSON-RPC by HTTP.
+    Http,
+    /// PUBLISH, as python-socketio from 5.15.1 on.
+    Emit,
 }
 
 /// A connection over which a server is told to send.
 pub(crate) struct Trigger {
     stream: TcpStream,
-    http: bool,
+    way: Way,
     answer: Vec<u8>,
 }
 
@@ -119,57 +139,73 @@ impl Trigger {
     /// [`Self::answered`].
     pub(crate) fn broadcast(&mut self, number: u32, size: usize) -> anyhow::Result<()> {
         let text = mark::payload(number, mark::now(), size);
-        if self.http {
-            self.call("push.broadcast", &format!("{{\"type\":\"bench\",\"data\":{text}}}"))
-        } else {
-            Ok(self.stream.write_all(format!("all {text}\n").as_bytes())?)
-        }
+        let request = match self.way {
+            Way::Line => format!("all {text}\n"),
+            Way::Http => call("push.broadcast", &format!("{{\"type\":\"bench\",\"data\":{text}}}")),
+            Way::Emit => emit("null", &text),
+        };
+        Ok(self.stream.write_all(request.as_bytes())?)
     }
 
     /// A message to one user, which was to be sent at `time`.
     pub(crate) fn unicast(&mut self, user: u32, number: u32, time: u64, size: usize) -> anyhow::Result<()> {
         let text = mark::payload(number, time, size);
-        if self.http {
-            let user = token::user(user);
-            self.call("push.user", &format!("{{\"user\":\"{user}\",\"type\":\"bench\",\"data\":{text}}}"))
-        } else {
-            Ok(self.stream.write_all(format!("one {user} {text}\n").as_bytes())?)
-        }
-    }
-
-    fn call(&mut self, method: &str, params: &str) -> anyhow::Result<()> {
-        let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\",\"params\":{params}}}");
-        let request = format!(
-            "POST /rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let name = token::user(user);
+        let request = match self.way {
+            Way::Line => format!("one {user} {text}\n"),
+            Way::Http => call("push.user", &format!("{{\"user\":\"{name}\",\"type\":\"bench\",\"data\":{text}}}")),
+            Way::Emit => emit(&format!("\"{name}\""), &text),
+        };
         Ok(self.stream.write_all(request.as_bytes())?)
     }
 
     /// Takes the answer to what was sent last; an error unless it was taken.
     pub(crate) fn answered(&mut self) -> anyhow::Result<()> {
-        if !self.http {
-            return Ok(());
-        }
         let mut buffer = [0; 4096];
         loop {
-            if let Some(end) = homing_gateway_bench::wire::head_end(&self.answer) {
-                let head = String::from_utf8_lossy(&self.answer[..end]).to_ascii_lowercase();
-                let length = head.split("content-length:").nth(1).and_then(|rest| rest.split("\r\n").next());
-                let length: usize = length.and_then(|text| text.trim().parse().ok()).context("an answer's length")?;
-                if self.answer.len() >= end + length {
-                    let body = String::from_utf8_lossy(&self.answer[end..end + length]).into_owned();
-                    if !head.starts_with("http/1.1 200") || !body.contains("\"result\"") {
-                        bail!("the gateway refused a call: {head}{body}");
-                    }
-                    self.answer.drain(..end + length);
-                    return Ok(());
-                }
+            let taken = match self.way {
+                Way::Line => return Ok(()),
+                Way::Http => http_answer(&self.answer)?,
+                Way::Emit => memchr::memchr(b'\n', &self.answer).map(|at| at + 1),
+            };
+            if let Some(length) = taken {
+                self.answer.drain(..length);
+                return Ok(());
             }
             match self.stream.read(&mut buffer)? {
-                0 => bail!("the gateway closed a connection of HTTP"),
+                0 => bail!("the connection for calls was closed"),
                 length => self.answer.extend_from_slice(&buffer[..length]),
             }
         }
     }
+}
+
+fn call(method: &str, params: &str) -> String {
+    let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\",\"params\":{params}}}");
+    let length = body.len();
+    format!(
+        "POST /rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+fn emit(room: &str, text: &str) -> String {
+    let emit = format!(
+        "{{\"method\":\"emit\",\"event\":\"bench\",\"data\":[{text}],\"binary\":false,\"namespace\":\"/\",\"room\":{room},\
+         \"skip_sid\":null,\"callback\":null,\"host_id\":\"00000000000000000000000000000001\"}}"
+    );
+    format!("*3\r\n$7\r\nPUBLISH\r\n$8\r\nsocketio\r\n${}\r\n{emit}\r\n", emit.len())
+}
+
+/// The length of a whole answer, if it is there; an error if it says that the call was refused.
+fn http_answer(bytes: &[u8]) -> anyhow::Result<Option<usize>> {
+    let Some(end) = homing_gateway_bench::wire::head_end(bytes) else { return Ok(None) };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length = head.split("content-length:").nth(1).and_then(|rest| rest.split("\r\n").next());
+    let length: usize = length.and_then(|text| text.trim().parse().ok()).context("an answer's length")?;
+    let Some(body) = bytes.get(end..end + length) else { return Ok(None) };
+    let body = String::from_utf8_lossy(body);
+    if !head.starts_with("http/1.1 200") || !body.contains("\"result\"") {
+        bail!("the gateway refused a call: {head}{body}");
+    }
+    Ok(Some(end + length))
 }
