@@ -10,6 +10,7 @@ mod crash_points;
 mod demo;
 mod edges;
 mod fan_out;
+mod gateway;
 mod killed_daemons;
 mod main_path;
 mod moving;

@@ -4,4 +4,6 @@ mod flask;
 mod javascript;
 mod listener;
 mod matrix;
+mod nodes;
 mod site;
+mod tab;
