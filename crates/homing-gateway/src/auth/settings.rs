@@ -114,11 +114,11 @@ pub enum IfInvalid {
 #[serde(rename_all = "lowercase")]
 pub enum IfMissing {
     /// No.
-    #[default]
     Refuse,
     /// Let in as nobody in particular.
     Anonymous,
     /// It may come in the first message.
+    #[default]
     Wait,
 }
 
@@ -201,7 +201,7 @@ impl Default for Settings {
             require_exp: true,
             leeway: Duration::ZERO,
             invalid: IfInvalid::Refuse,
-            missing: IfMissing::Refuse,
+            missing: IfMissing::Wait,
             query: "token".to_owned(),
             header: true,
             cookie: "token".to_owned(),

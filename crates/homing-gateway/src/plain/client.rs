@@ -74,6 +74,17 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 }
 
 impl Frame {
+    /// For the metrics.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Ping(_) | Self::Pong => "heartbeat",
+            Self::Login { .. } => "login",
+            Self::Ack(_) | Self::ReadAll(_) => "read",
+            Self::Subscribe { .. } | Self::Unsubscribe(_) => "subscribe",
+            Self::Rpc => "rpc",
+        }
+    }
+
     /// Reads one. Every text of a client ends in a frame or in words that name what is wrong.
     pub(super) fn read(frame: &str) -> Result<Self, Unknown> {
         let wrong = |field, message: &'static str| Unknown { field, message: Cow::Borrowed(message) };

@@ -10,9 +10,11 @@
 //! stream, everyone's and its groups', is told where they stand (`connected`), is shown what it missed, and from then on
 //! what comes. `docs/gateway-clients.md` says all of it to those who write clients.
 
+mod attend;
 mod client;
 mod door;
 mod frames;
+mod login;
 mod marks;
 pub mod meter;
 mod session;

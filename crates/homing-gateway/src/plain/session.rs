@@ -19,14 +19,13 @@ use super::{
     frames,
     marks::Reading,
     meter,
-    settings::{Login, Settings, Subscribe},
+    settings::Settings,
 };
 use crate::{
-    desk::{Ask, Callback, Missed, Reply},
+    desk::{Ask, Callback, Reply},
     identity::{Authenticate, Credentials, Identity, Verdict},
     parcel::{Dialect, Parcel, Payload, Source},
     session::{Close, Link, Session, Socket, code},
-    topic::Topic,
 };
 
 /// An offset beyond all others that any store can hold: 2^53 - 1.
@@ -52,24 +51,24 @@ pub(super) struct Opening {
 
 /// See the module.
 pub(super) struct PlainSession {
-    shared: Arc<Shared>,
-    state: State,
-    user: Option<Arc<str>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: State,
+    pub(super) user: Option<Arc<str>>,
     /// What it follows, and in which life of the stream it was shown it.
-    streams: Vec<(Stream, u32)>,
+    pub(super) streams: Vec<(Stream, u32)>,
     /// When the token ends.
-    expires_at: Option<Millis>,
+    pub(super) expires_at: Option<Millis>,
     /// When it was last pinged, by the link's clock; 0 = never.
-    pinged_at: u64,
+    pub(super) pinged_at: u64,
     /// Frames in the second that began then.
-    second: u64,
-    frames: u16,
-    faults: u8,
-    calls: u8,
-    rare: Option<Box<Rare>>,
+    pub(super) second: u64,
+    pub(super) frames: u16,
+    pub(super) faults: u8,
+    pub(super) calls: u8,
+    pub(super) rare: Option<Box<Rare>>,
 }
 
-enum State {
+pub(super) enum State {
     /// Not open yet.
     Fresh(Box<Opening>),
     /// A login is awaited.
@@ -85,23 +84,25 @@ enum State {
     Over,
 }
 
-struct Waiting {
-    until: u64,
+pub(super) struct Waiting {
+    pub(super) until: u64,
     /// Known already, and only the frame is awaited.
-    identity: Option<Identity>,
-    resume: Resume,
+    pub(super) identity: Option<Identity>,
+    pub(super) resume: Resume,
 }
 
 /// What few sessions need.
 #[derive(Default)]
-struct Rare {
-    reading: Reading,
+pub(super) struct Rare {
+    pub(super) reading: Reading,
     /// Groups that are to be followed next.
-    joining: Vec<(Stream, Option<Position>)>,
+    pub(super) joining: Vec<(Stream, Option<Position>)>,
+    /// Places that were shown, while more is asked for.
+    pub(super) shown: Vec<(Stream, Position)>,
     /// Groups of the token.
-    claimed: Vec<Arc<str>>,
+    pub(super) claimed: Vec<Arc<str>>,
     /// A new token is being looked up.
-    renewing: bool,
+    pub(super) renewing: bool,
 }
 
 impl PlainSession {
@@ -121,193 +122,23 @@ impl PlainSession {
         }
     }
 
-    fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &Settings {
         &self.shared.settings
     }
 
-    fn rare(&mut self) -> &mut Rare {
+    pub(super) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
 
-    fn close(&mut self, link: &mut dyn Link, code: u16, reason: impl Into<String>) {
+    pub(super) fn close(&mut self, link: &mut dyn Link, code: u16, reason: impl Into<String>) {
         metrics::counter!(meter::CLOSED, "code" => code.to_string()).increment(1);
         self.state = State::Over;
         link.wake_after(None);
         link.close(Close::new(code, reason));
     }
 
-    /// What the client showed was judged, for the first time. `asked` = by a frame, which is answered.
-    fn judged(&mut self, link: &mut dyn Link, verdict: Verdict, resume: Resume, asked: bool) {
-        match verdict {
-            Verdict::Known(identity) if self.settings().login == Login::Required && !asked => {
-                self.wait(link, Some(identity), resume);
-            }
-            Verdict::Known(identity) => self.known(link, identity, resume, asked),
-            Verdict::Missing if asked => self.close(link, code::UNAUTHORIZED, "a token is needed"),
-            Verdict::Missing => self.wait(link, None, resume),
-            Verdict::Refused(why) => self.close(link, code::UNAUTHORIZED, why),
-            Verdict::Unavailable(why) => self.close(link, code::FULL, why),
-        }
-    }
-
-    fn wait(&mut self, link: &mut dyn Link, identity: Option<Identity>, resume: Resume) {
-        let until = link.now().saturating_add(millis(self.settings().login_timeout));
-        self.state = State::Waiting(Box::new(Waiting { until, identity, resume }));
-        self.sleep(link);
-    }
-
-    fn known(&mut self, link: &mut dyn Link, identity: Identity, resume: Resume, asked: bool) {
-        let Identity { user, groups, expires_at } = identity;
-        if expires_at.is_some_and(|at| self.ends(at)) {
-            return self.close(link, code::EXPIRED, "the token has ended");
-        }
-        self.user = user;
-        self.expires_at = expires_at;
-        link.identify(self.user.clone());
-        if asked {
-            link.write(Socket::Main, &frames::login(self.user.as_deref()));
-        }
-        let Settings { everyone, join_groups, max_groups, subscribe, .. } = *self.settings();
-        let user = self.user.iter().map(|user| Stream::User(Arc::clone(user)));
-        let everyone = everyone.then_some(Stream::Everyone);
-        let joined = groups.iter().take(if join_groups { max_groups } else { 0 });
-        let streams: Vec<Stream> = user.chain(everyone).chain(joined.cloned().map(Stream::Group)).collect();
-        if subscribe == Subscribe::Claimed && !groups.is_empty() {
-            self.rare().claimed = groups;
-        }
-        let place = |stream: Stream| {
-            let at = resume.iter().find(|(known, _)| *known == stream).map(|(_, at)| *at);
-            (stream, at)
-        };
-        self.attend(link, streams.into_iter().map(place).collect(), true);
-        self.sleep(link);
-    }
-
-    /// Follows these streams, and asks what was missed.
-    fn attend(&mut self, link: &mut dyn Link, streams: Vec<(Stream, Option<Position>)>, first: bool) {
-        let from = self.streams.len();
-        link.hold();
-        for (stream, _) in &streams {
-            link.join(Topic::Stream(stream.clone()));
-            self.streams.push((stream.clone(), 0));
-        }
-        self.state = State::Attending { first, from };
-        link.ask(Ask::Attend { user: self.user.clone(), streams });
-    }
-
-    fn attending(&mut self, link: &mut dyn Link, missed: Result<Vec<Missed>, String>) {
-        let State::Attending { first, from } = self.state else { return };
-        let mut missed = match missed {
-            Ok(missed) => missed,
-            Err(why) if first => return self.close(link, code::FULL, why),
-            Err(why) => {
-                for (stream, _) in self.streams.drain(from.min(self.streams.len())..) {
-                    link.leave(&Topic::Stream(stream));
-                }
-                link.write(Socket::Main, &frames::error("group", &why));
-                Vec::new()
-            }
-        };
-        // Some may have been unsubscribed meanwhile.
-        missed.retain(|one| self.streams.iter().any(|(stream, _)| *stream == one.stream));
-        for one in &missed {
-            if let Some((_, epoch)) = self.streams.iter_mut().find(|(stream, _)| *stream == one.stream) {
-                *epoch = one.top.epoch;
-            }
-        }
-        let Settings { hello, bare, ping_interval, .. } = *self.settings();
-        if first && hello && !bare {
-            let key = link.key();
-            let session = format!("{}-{}-{}", key.shard, key.slot, key.generation);
-            let frame = frames::connected(self.user.as_deref(), &session, &missed, millis(ping_interval));
-            link.write(Socket::Main, &frame);
-        } else if !first && !missed.is_empty() {
-            link.write(Socket::Main, &frames::subscribed(&missed));
-        }
-        for parcel in missed.iter().flat_map(|one| &one.messages) {
-            link.send(parcel);
-        }
-        let shown: Vec<(Stream, Position)> = missed.into_iter().map(|one| (one.stream, one.top)).collect();
-        link.live(&shown);
-        link.direct(self.knows_all());
-        self.state = State::Live;
-        let waiting = self.rare.as_mut().map(|rare| std::mem::take(&mut rare.joining)).unwrap_or_default();
-        if !waiting.is_empty() {
-            self.attend(link, waiting, false);
-        }
-        self.tidy();
-    }
-
-    /// A login frame.
-    fn login(&mut self, link: &mut dyn Link, token: Option<String>, resume: Resume) {
-        match &mut self.state {
-            State::Waiting(waiting) => {
-                let resume = if resume.is_empty() { std::mem::take(&mut waiting.resume) } else { resume };
-                match (waiting.identity.take(), token) {
-                    (Some(identity), None) => self.known(link, identity, resume, true),
-                    (_, token) => self.identify(link, Credentials { message: token, ..Credentials::default() }, resume),
-                }
-            }
-            State::Asking { resume: kept, answer } => {
-                *answer = true;
-                if !resume.is_empty() {
-                    **kept = resume;
-                }
-                if token.is_some() {
-                    link.write(Socket::Main, &frames::error("token", "another one is being looked at"));
-                }
-            }
-            State::Attending { .. } | State::Live => match token {
-                None => link.write(Socket::Main, &frames::login(self.user.as_deref())),
-                Some(token) => self.renew(link, token),
-            },
-            State::Fresh(_) | State::Over => {}
-        }
-    }
-
-    /// Judges what a login frame showed.
-    fn identify(&mut self, link: &mut dyn Link, credentials: Credentials, resume: Resume) {
-        match self.shared.auth.check(&credentials) {
-            Some(verdict) => self.judged(link, verdict, resume, true),
-            None => {
-                self.state = State::Asking { resume: Box::new(resume), answer: true };
-                link.ask(Ask::Identify(credentials));
-            }
-        }
-    }
-
-    /// A new token for a session that goes on.
-    fn renew(&mut self, link: &mut dyn Link, token: String) {
-        if self.rare.as_ref().is_some_and(|rare| rare.renewing) {
-            return link.write(Socket::Main, &frames::error("token", "another one is being looked at"));
-        }
-        let credentials = Credentials { message: Some(token), ..Credentials::default() };
-        match self.shared.auth.check(&credentials) {
-            Some(verdict) => self.renewed(link, verdict),
-            None => {
-                self.rare().renewing = true;
-                link.ask(Ask::Identify(credentials));
-            }
-        }
-    }
-
-    fn renewed(&mut self, link: &mut dyn Link, verdict: Verdict) {
-        match verdict {
-            Verdict::Known(identity) if identity.user == self.user => {
-                self.expires_at = identity.expires_at;
-                link.write(Socket::Main, &frames::login(self.user.as_deref()));
-                self.sleep(link);
-            }
-            // Its streams are those of the first.
-            Verdict::Known(_) => self.fault(link, "token", "is another user's: open another connection for it"),
-            Verdict::Missing => self.fault(link, "token", "is missing"),
-            Verdict::Refused(why) => self.fault(link, "token", &why),
-            Verdict::Unavailable(why) => link.write(Socket::Main, &frames::error("token", &why)),
-        }
-    }
-
     /// Something that was not understood, or is not allowed.
-    fn fault(&mut self, link: &mut dyn Link, field: &str, message: &str) {
+    pub(super) fn fault(&mut self, link: &mut dyn Link, field: &str, message: &str) {
         self.faults = self.faults.saturating_add(1);
         if self.faults > self.settings().max_faults {
             return self.close(link, code::POLICY, "too many frames that cannot be understood");
@@ -315,8 +146,11 @@ impl PlainSession {
         link.write(Socket::Main, &frames::error(field, message));
     }
 
-    fn frame(&mut self, link: &mut dyn Link, text: &str) {
-        let frame = match Frame::read(text) {
+    pub(super) fn frame(&mut self, link: &mut dyn Link, text: &str) {
+        let frame = Frame::read(text);
+        let kind = frame.as_ref().map_or("unknown", Frame::kind);
+        metrics::counter!(meter::FRAMES, "kind" => kind).increment(1);
+        let frame = match frame {
             Ok(frame) => frame,
             Err(Unknown { field, message }) => return self.fault(link, field, &message),
         };
@@ -350,7 +184,7 @@ impl PlainSession {
         }
     }
 
-    fn read(&mut self, link: &mut dyn Link, take: impl FnOnce(&mut Reading) -> bool) {
+    pub(super) fn read(&mut self, link: &mut dyn Link, take: impl FnOnce(&mut Reading) -> bool) {
         if self.user.is_none() {
             return self.fault(link, "msg_type", "only users can have read something");
         }
@@ -361,7 +195,7 @@ impl PlainSession {
     }
 
     /// Asks the next thing that waits.
-    fn mark(&mut self, link: &mut dyn Link) {
+    pub(super) fn mark(&mut self, link: &mut dyn Link) {
         let (Some(user), Some(rare)) = (&self.user, &mut self.rare) else { return };
         if let Some(marks) = rare.reading.next() {
             let streams = self.streams.iter().map(|(stream, _)| stream.clone()).collect();
@@ -370,7 +204,7 @@ impl PlainSession {
         self.tidy();
     }
 
-    fn marked(&mut self, link: &mut dyn Link, marked: Result<Vec<Arc<str>>, String>) {
+    pub(super) fn marked(&mut self, link: &mut dyn Link, marked: Result<Vec<Arc<str>>, String>) {
         let Some((ids, stream)) = self.rare.as_mut().and_then(|rare| rare.reading.answered()) else { return };
         match (marked, stream) {
             // What was named is answered by the same names, whether it was unread or not.
@@ -381,53 +215,7 @@ impl PlainSession {
         self.mark(link);
     }
 
-    fn subscribe(&mut self, link: &mut dyn Link, group: Arc<str>, at: Option<Position>) {
-        let allowed = match self.settings().subscribe {
-            Subscribe::None => false,
-            Subscribe::Any => true,
-            Subscribe::Claimed => self.rare.as_ref().is_some_and(|rare| rare.claimed.contains(&group)),
-        };
-        if !allowed {
-            return self.fault(link, "group", "may not be followed");
-        }
-        let stream = Stream::Group(group);
-        let joining = self.rare.as_ref().map(|rare| &*rare.joining).unwrap_or_default();
-        let known = |own: &Stream| *own == stream;
-        if self.streams.iter().any(|(own, _)| known(own)) || joining.iter().any(|(own, _)| known(own)) {
-            return link.write(Socket::Main, &frames::error("group", "is followed already"));
-        }
-        let groups = self.streams.iter().filter(|(own, _)| matches!(own, Stream::Group(_))).count() + joining.len();
-        if groups >= self.settings().max_groups {
-            return self.fault(link, "group", "too many are followed");
-        }
-        if matches!(self.state, State::Live) {
-            self.attend(link, vec![(stream, at)], false);
-        } else {
-            self.rare().joining.push((stream, at));
-        }
-    }
-
-    fn unsubscribe(&mut self, link: &mut dyn Link, group: Arc<str>) {
-        if self.settings().subscribe == Subscribe::None {
-            return self.fault(link, "group", "may not be left");
-        }
-        let stream = Stream::Group(group);
-        if let Some(place) = self.streams.iter().position(|(own, _)| *own == stream) {
-            self.streams.remove(place);
-            if let State::Attending { from, .. } = &mut self.state
-                && place < *from
-            {
-                *from -= 1;
-            }
-            link.leave(&Topic::Stream(stream.clone()));
-        } else if let Some(rare) = &mut self.rare {
-            rare.joining.retain(|(own, _)| *own != stream);
-        }
-        let Stream::Group(group) = stream else { return };
-        link.write(Socket::Main, &frames::unsubscribed(&group));
-    }
-
-    fn rpc(&mut self, link: &mut dyn Link, text: &str) {
+    pub(super) fn rpc(&mut self, link: &mut dyn Link, text: &str) {
         if !self.settings().rpc {
             return self.fault(link, "jsonrpc", "is not answered here");
         }
@@ -438,23 +226,23 @@ impl PlainSession {
         link.ask(Ask::Rpc { user: self.user.clone(), text: text.to_owned() });
     }
 
-    fn ends(&self, at: Millis) -> bool {
+    pub(super) fn ends(&self, at: Millis) -> bool {
         self.settings().close_on_expiry && at <= self.shared.clock.now()
     }
 
     /// Are the lives of all its streams known? Of one that was empty it is seen at the first message, which therefore must
     /// come through here.
-    fn knows_all(&self) -> bool {
+    pub(super) fn knows_all(&self) -> bool {
         self.streams.iter().all(|(_, epoch)| *epoch != 0)
     }
 
     /// Is there a ping behind which nothing was heard?
-    fn is_owed(&self, link: &dyn Link) -> bool {
+    pub(super) fn is_owed(&self, link: &dyn Link) -> bool {
         self.pinged_at > link.heard()
     }
 
     /// Asks to be woken for whatever comes first.
-    fn sleep(&self, link: &mut dyn Link) {
+    pub(super) fn sleep(&self, link: &mut dyn Link) {
         let Settings { ping_interval, ping_timeout, close_on_expiry, .. } = *self.settings();
         let now = link.now();
         let mut next = if self.is_owed(link) {
@@ -474,9 +262,13 @@ impl PlainSession {
     }
 
     /// Gives back what is not needed any more.
-    fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         let idle = |rare: &Rare| {
-            rare.reading.is_idle() && rare.joining.is_empty() && rare.claimed.is_empty() && !rare.renewing
+            rare.reading.is_idle()
+                && rare.joining.is_empty()
+                && rare.shown.is_empty()
+                && rare.claimed.is_empty()
+                && !rare.renewing
         };
         if self.rare.as_deref().is_some_and(idle) {
             self.rare = None;
@@ -484,7 +276,7 @@ impl PlainSession {
     }
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -20,7 +20,7 @@ struct Bench {
 impl Bench {
     async fn new(extra: Value) -> Self {
         // Not installed twice, and other tests may be first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        rustls::crypto::ring::default_provider().install_default().ok();
         let mut settings = json!({"keys": [{"name": "shop", "key": KEY}]});
         settings.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let (noted, rpc) = rpc(settings);
