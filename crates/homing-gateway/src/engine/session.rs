@@ -31,6 +31,9 @@ use crate::{
 
 /// A WebSocket that offers itself has so long, in milliseconds.
 const UPGRADE: u64 = 10_000;
+/// During a probe a GET ends after this, in milliseconds: the client waits for it before it goes on. One that does not
+/// wait, and whose GET overtook its upgrade, is answered as after the upgrade.
+const RELEASE: u64 = 50;
 
 /// A session of Engine.IO.
 pub struct Engine {
@@ -44,6 +47,8 @@ pub struct Engine {
     silent_at: u64,
     /// When a WebSocket that offered itself is closed.
     upgrade_at: u64,
+    /// When a GET during a probe ends.
+    release_at: u64,
     /// When the shard will call.
     armed: u64,
 }
@@ -62,7 +67,8 @@ impl Engine {
     pub fn new(site: Arc<Site>, version: Version, base64: bool, credentials: Credentials) -> Self {
         let app = site.part.is_some().then(|| Socketio::new(credentials));
         let wire = Wire::new(version, base64);
-        Self { site, wire, app, ping_at: NEVER, silent_at: NEVER, upgrade_at: NEVER, armed: NEVER }
+        let (ping_at, silent_at, upgrade_at, release_at, armed) = (NEVER, NEVER, NEVER, NEVER, NEVER);
+        Self { site, wire, app, ping_at, silent_at, upgrade_at, release_at, armed }
     }
 
     /// Calls the protocol above, if it is one.
@@ -112,6 +118,9 @@ impl Engine {
             self.forget_candidate();
             link.drop_candidate(&Close::new(code::POLICY, "no upgrade"));
         }
+        if now >= self.release_at {
+            self.release();
+        }
         self.app(link, |app, out| app.tick(out, now));
         // A message that is to be proven makes the heartbeat come earlier.
         let unproven = self.app.as_ref().is_some_and(|app| app.unproven(now));
@@ -141,7 +150,7 @@ impl Engine {
         {
             app.carried(self.wire.version);
         }
-        let mut next = self.silent_at.min(self.upgrade_at).min(self.ping_at);
+        let mut next = self.silent_at.min(self.upgrade_at).min(self.release_at).min(self.ping_at);
         if let Some(app) = &self.app {
             next = next.min(app.next(self.silent_at != NEVER && self.wire.version == Version::V4));
         }
@@ -216,12 +225,10 @@ impl Engine {
             {
                 link.write(Socket::Candidate, &packet::text('3', "probe"));
                 self.wire.carrier = Carrier::Probed;
-                // The client waits for its GET to end before it goes on.
-                self.release();
+                self.release_soon(link);
             }
             (Ok(Packet { kind: Kind::Upgrade, .. }), Carrier::Probed) => {
-                self.release();
-                self.upgrade_at = NEVER;
+                (self.upgrade_at, self.release_at) = (NEVER, NEVER);
                 link.promote();
                 self.wire.upgrade(link);
                 counter!(meter::UPGRADES).increment(1);
@@ -234,7 +241,15 @@ impl Engine {
         }
     }
 
+    /// A GET during a probe: it ends soon.
+    fn release_soon(&mut self, link: &dyn Link) {
+        if self.wire.is_polled() {
+            self.release_at = link.now() + RELEASE;
+        }
+    }
+
     fn release(&mut self) {
+        self.release_at = NEVER;
         if self.wire.release()
             && let Some(app) = &mut self.app
         {
@@ -243,7 +258,7 @@ impl Engine {
     }
 
     fn forget_candidate(&mut self) {
-        self.upgrade_at = NEVER;
+        (self.upgrade_at, self.release_at) = (NEVER, NEVER);
         if self.wire.carrier == Carrier::Probed {
             self.wire.carrier = Carrier::Polling;
         }
@@ -352,7 +367,7 @@ impl Session for Engine {
                 self.app(link, |app, out| app.fetched(out));
                 self.wire.wait(base64, reply);
                 if self.wire.carrier == Carrier::Probed {
-                    self.release();
+                    self.release_soon(link);
                 }
             }
             PollRequest::Post { body, binary } => match self.post(link, &body, binary) {

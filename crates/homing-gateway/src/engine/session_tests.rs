@@ -205,9 +205,13 @@ fn a_websocket_takes_over() {
         rig.offer(&rig.sid.clone());
         rig.probe("2probe");
         assert_eq!(rig.said(), "3probe");
+        assert_eq!(waiting.try_recv(), Err(TryRecvError::Empty));
+        rig.pass(50);
         assert_eq!(body(&mut waiting), noop);
         // The client may ask once more before it knows.
-        assert_eq!(rig.got(), noop);
+        let mut waiting = rig.get(&rig.sid.clone());
+        rig.pass(50);
+        assert_eq!(body(&mut waiting), noop);
         rig.post(if version == Version::V4 { "4early" } else { "6:4early" }).unwrap();
         rig.probe("5");
         assert_eq!(rig.said(), "4early");
@@ -230,6 +234,13 @@ fn an_upgrade_need_not_wait_for_the_answer_to_the_probe() {
     rig.probe("5");
     assert_eq!(rig.said(), "3probe");
     assert!(rig.link.main && !rig.link.candidate);
+    // And its next request may overtake it.
+    let (mut rig, _) = Rig::polling(&echo(), Version::V4, None);
+    rig.offer(&rig.sid.clone());
+    let mut overtaking = rig.get(&rig.sid.clone());
+    rig.probe("2probe");
+    rig.probe("5");
+    assert_eq!(overtaking.try_recv().unwrap().status, 400);
 }
 
 #[test]

@@ -155,11 +155,16 @@ impl Wire {
         self.flush()
     }
 
-    /// The WebSocket carries the session now: what waited for a GET goes there.
+    /// The WebSocket carries the session now: what waited for a GET goes there. A GET is answered as all that follow.
     pub(super) fn upgrade(&mut self, link: &mut dyn Link) {
         self.carrier = Carrier::WebSocket;
-        for packet in self.queue.take().into_iter().flat_map(|queue| queue.packets) {
-            link.write(Socket::Main, &packet);
+        let Some(queue) = self.queue.take() else { return };
+        for packet in &queue.packets {
+            link.write(Socket::Main, packet);
+        }
+        if let Some((_, reply)) = queue.waiting {
+            // Its client may have gone away from it.
+            drop(reply.send(PollReply { status: 400, body: Payload::Text(bytes::Bytes::new()) }));
         }
     }
 

@@ -37,7 +37,7 @@ impl Socketio {
                 && settings.read == Read::Heartbeat
                 && let Some(id) = id
             {
-                self.to_prove(out, id);
+                self.follow_up(out, id);
             }
             return;
         }
@@ -67,7 +67,7 @@ impl Socketio {
 
     // === Proofs ===
 
-    fn to_prove(&mut self, out: &Out<'_>, id: &Arc<str>) {
+    fn follow_up(&mut self, out: &Out<'_>, id: &Arc<str>) {
         let polls = !out.link.has(Socket::Main);
         let at = match out.wire.version {
             // The next GET is the proof; nothing needs to be asked.

@@ -9,8 +9,6 @@
 //! The parser is as strict as the JavaScript one, and a little stricter: an acknowledgement has a number, and clients send
 //! no connect error. Whoever sends something else is cut off, since nothing behind it can be trusted.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use homing_core::live::MAX_NAME;
 
@@ -169,15 +167,14 @@ fn head(kind: char, attachments: usize, namespace: &str, id: Option<u64>) -> Str
     head.push('4');
     head.push(kind);
     if attachments > 0 {
-        // Writing to a string cannot fail.
-        let _ = write!(head, "{attachments}-").is_ok();
+        head.push_str(&format!("{attachments}-"));
     }
     if namespace != "/" {
         head.push_str(namespace);
         head.push(',');
     }
     if let Some(id) = id {
-        let _ = write!(head, "{id}").is_ok();
+        head.push_str(&id.to_string());
     }
     head
 }
@@ -206,9 +203,7 @@ pub fn connected(version: Version, namespace: &str, sid: &str) -> Payload {
     let mut text = head('0', 0, namespace, None);
     match version {
         // The id is base64url: there is nothing to escape.
-        Version::V4 => {
-            let _ = write!(text, r#"{{"sid":"{sid}"}}"#).is_ok();
-        }
+        Version::V4 => text.push_str(&format!(r#"{{"sid":"{sid}"}}"#)),
         Version::V3 => text.truncate(text.trim_end_matches(',').len()),
     }
     Payload::Text(text.into())
@@ -223,12 +218,11 @@ pub fn disconnected(namespace: &str) -> Payload {
 pub fn refused(version: Version, namespace: &str, why: &str, data: Option<&str>) -> Payload {
     let mut text = head('4', 0, namespace, None);
     let why = json::text(why);
-    let _ = match (version, data) {
-        (Version::V4, Some(data)) => write!(text, r#"{{"message":{why},"data":{data}}}"#),
-        (Version::V4, None) => write!(text, r#"{{"message":{why}}}"#),
-        (Version::V3, _) => write!(text, "{why}"),
-    }
-    .is_ok();
+    text.push_str(&match (version, data) {
+        (Version::V4, Some(data)) => format!(r#"{{"message":{why},"data":{data}}}"#),
+        (Version::V4, None) => format!(r#"{{"message":{why}}}"#),
+        (Version::V3, _) => why,
+    });
     Payload::Text(text.into())
 }
 

@@ -71,7 +71,7 @@ fn what_is_no_packet_is_refused_with_a_reason() {
 #[test]
 fn numbers_stay_as_they_were_written() {
     let text = r#"2["e",123456789012345678901234567890,1.10,-0]"#;
-    assert_eq!(Packet::parse(text).unwrap().json, &text[1..]);
+    assert_eq!(Some(Packet::parse(text).unwrap().json), text.strip_prefix('2'));
 }
 
 #[test]

@@ -289,6 +289,8 @@ impl Socketio {
         {
             out.link.join(Topic::Room(Arc::clone(name), Room::Name(Arc::clone(user))));
         }
+        // Nearly always it is the only one.
+        self.spaces.reserve_exact(1);
         self.spaces.push(Space { name: Arc::clone(name), sid });
         self.say(out, name, None, |events, say| events.connected(name, connect.auth.as_deref(), say));
         self.follow(out);

@@ -7,6 +7,7 @@ use homing_core::{
     live::{Marks, Position},
     wire_live::Message,
 };
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -153,7 +154,7 @@ fn refusals_say_why_in_the_words_of_the_protocol() {
 #[test]
 fn a_bad_token_may_be_no_user() {
     let anonymous = Settings { invalid: Invalid::Anonymous, ..settings() };
-    let mut rig = Rig::websocket(&site(anonymous.clone(), None), Version::V3, Some("bad"));
+    let mut rig = Rig::websocket(&site(anonymous, None), Version::V3, Some("bad"));
     assert_eq!(rig.said(), "40");
     assert_eq!(rig.link.user, None);
     let own = room("/", &rig.sid);
@@ -529,4 +530,79 @@ fn a_site_refuses_settings_that_cannot_work() {
     let bad = Settings { paths: Vec::new(), ..settings() };
     let error = Site::socketio(bad, Arc::new(Gate), Arc::new(At(0)), None).err().unwrap();
     assert_eq!(error, "gateway.socketio.paths: it is empty");
+}
+
+/// What a client may do to a session.
+#[derive(Clone, Debug)]
+enum Do {
+    Text(String),
+    Binary(Vec<u8>),
+    Post(String),
+    Get,
+    Offer,
+    Probe(String),
+    Wait(u64),
+    Verdict,
+    Deliver,
+}
+
+fn anything() -> impl Strategy<Value = Do> {
+    let packet = prop_oneof![
+        Just("40".to_owned()),
+        Just(r#"40/chat,{"token":"user:42"}"#.to_owned()),
+        Just("40/chat?token=ask".to_owned()),
+        Just("41/chat,".to_owned()),
+        Just(r#"451-7["read",{"ids":["a"]}]"#.to_owned()),
+        Just(r#"421["read",{"ids":["a"]}]"#.to_owned()),
+        Just("431[]".to_owned()),
+        Just("2".to_owned()),
+        Just("3".to_owned()),
+        Just("5".to_owned()),
+        "[0-6]{0,2}[/,a-z\\[\\]{}\"0-9-]{0,12}",
+    ];
+    prop_oneof![
+        4 => packet.clone().prop_map(Do::Text),
+        2 => packet.clone().prop_map(Do::Post),
+        1 => proptest::collection::vec(any::<u8>(), 0..6).prop_map(Do::Binary),
+        1 => Just(Do::Get),
+        1 => Just(Do::Offer),
+        1 => prop_oneof![Just("2probe".to_owned()), Just("5".to_owned()), packet].prop_map(Do::Probe),
+        1 => (0_u64..30_000).prop_map(Do::Wait),
+        1 => Just(Do::Verdict),
+        1 => Just(Do::Deliver),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_client_breaks_a_session(steps in proptest::collection::vec(anything(), 0..60), polls: bool, old: bool) {
+        let version = if old { Version::V3 } else { Version::V4 };
+        let site = site(Settings { invalid: Invalid::Anonymous, ..settings() }, None);
+        let mut rig = if polls { Rig::polling(&site, version, None).0 } else { Rig::websocket(&site, version, None) };
+        for (number, step) in steps.into_iter().enumerate() {
+            if rig.link.closed.is_some() {
+                break;
+            }
+            match step {
+                Do::Text(text) if rig.link.main => rig.text(&text),
+                Do::Binary(bytes) if rig.link.main => rig.binary(&bytes),
+                Do::Post(text) => drop(rig.post(&text)),
+                Do::Get => drop(rig.get(&rig.sid.clone())),
+                Do::Offer => rig.offer(&rig.sid.clone()),
+                Do::Probe(text) if rig.link.candidate => rig.probe(&text),
+                Do::Wait(time) => rig.pass(time),
+                Do::Verdict => rig.reply(Reply::Verdict(Verdict::Known(known("42")))),
+                Do::Deliver => rig.deliver(&message("a", number as u64)),
+                _ => {}
+            }
+            while let Some(ask) = rig.link.asked.pop_front() {
+                match ask {
+                    Ask::Attend { .. } => rig.reply(Reply::Attending(Err("away".into()))),
+                    Ask::Mark { .. } => rig.reply(Reply::Marked(Ok(Vec::new()))),
+                    _ => {}
+                }
+            }
+            prop_assert!(rig.link.topics.len() < 20);
+        }
+    }
 }
