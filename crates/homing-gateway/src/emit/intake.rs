@@ -94,19 +94,26 @@ impl Intake {
         }
     }
 
-    /// A message that this node alone got: returns when it was stored, or set aside.
-    pub(super) async fn store(&self, raw: &[u8]) {
-        let Some(command) = self.take(&Form::Python, raw) else { return };
+    /// A message that this node alone got: true when it was stored, or set aside; false when it was given up, because it
+    /// is not ours any more.
+    pub(super) async fn store(&self, raw: &[u8], ours: impl Fn() -> bool) -> bool {
+        let Some(command) = self.take(&Form::Python, raw) else { return true };
         loop {
             let down = match self.sink.store(self.source, command.clone(), raw).await {
-                Ok(()) => return,
-                Err(down) if down.refused => return self.aside(&format!("the store refused it: {down}"), raw),
+                Ok(()) => return true,
+                Err(down) if down.refused => {
+                    self.aside(&format!("the store refused it: {down}"), raw);
+                    return true;
+                }
                 Err(down) => down,
             };
             if let Some(more) = self.waits.speak() {
                 tracing::warn!(source = self.name, error = %down, more, "An emit waits for the store.");
             }
             tokio::time::sleep(PAUSE).await;
+            if !ours() {
+                return false;
+            }
         }
     }
 
@@ -145,11 +152,8 @@ impl Intake {
     /// Tells how a part of the source is, if that is news.
     pub(super) fn status(&self, last: &mut Option<State>, part: &str, state: State) {
         // A failure is news once: its words may differ at each try.
-        let same = match (last.as_ref(), &state) {
-            (Some(State::Up), State::Up) => true,
-            (Some(State::Down(_)), State::Down(_)) => true,
-            _ => false,
-        };
+        let same =
+            matches!((last.as_ref(), &state), (Some(State::Up), State::Up) | (Some(State::Down(_)), State::Down(_)));
         if same {
             return;
         }

@@ -88,7 +88,7 @@ pub struct Emitter {
     pub raw: bool,
     /// The gateway's own id among hosts, if it publishes as one.
     pub own_host: Option<String>,
-    /// The largest message that is read.
+    /// The largest message that is read, in bytes; reading one may take twenty times as much memory for a moment.
     pub max_bytes: usize,
     /// So long RabbitMQ keeps the queue of a node that is away.
     #[serde(with = "homing_core::duration")]
@@ -183,8 +183,8 @@ impl Emitter {
         if self.own_host.as_deref() == Some("") {
             return wrong("own_host", "is empty");
         }
-        if !(1 << 10..=64 << 20).contains(&self.max_bytes) {
-            return wrong("max_bytes", "must be 1024 to 67108864");
+        if !(1 << 10..=16 << 20).contains(&self.max_bytes) {
+            return wrong("max_bytes", "must be 1024 to 16777216");
         }
         if !(1..=86_400 * 7).contains(&self.queue_expires.as_secs()) {
             return wrong("queue_expires", "must be 1s to 7d");

@@ -40,7 +40,7 @@ pub struct Writer {
 
 enum Open {
     Redis(MultiplexedConnection),
-    Amqp(Link),
+    Amqp(Box<Link>),
 }
 
 /// An acknowledgement that did not go out.
@@ -102,7 +102,7 @@ impl Writer {
                 amqp::exchange(&link.channel, self.emitter.channel()).await?;
                 let confirmed = link.channel.confirm_select(ConfirmSelectOptions::default()).await;
                 confirmed.map_err(|error| error.to_string())?;
-                Ok(Open::Amqp(link))
+                Ok(Open::Amqp(Box::new(link)))
             }
             Kind::PythonRedis | Kind::PythonKombuRedis => {
                 let words = |error: redis::RedisError| error.to_string();

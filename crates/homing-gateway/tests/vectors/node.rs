@@ -6,21 +6,23 @@ use serde_json::{Value as Json, json};
 use crate::{
     bytes,
     model::{Model, named},
+    ours,
     packet::{self, Heard},
     vectors,
 };
 
 fn options() -> node::Options {
-    node::Options { namespaces: vec!["/".into()], text_rooms: false, bytes: 1 << 20 }
+    node::Options { namespaces: Vec::new(), text_rooms: false, bytes: 1 << 20 }
 }
 
 /// Everything that a case published, read.
 fn read(case: &Json) -> Vec<Command> {
     let published = case["messages"].as_array().unwrap().iter().map(|message| {
         let bytes = bytes(&message["base64"]);
-        match message["channel"].as_str().unwrap() {
-            "socket.io-request#/#" => node::request(&bytes, &"/".into(), &options()),
-            _ => node::broadcast(&bytes, &options()),
+        let mut channel = message["channel"].as_str().unwrap().split('#');
+        match channel.next().unwrap().ends_with("-request") {
+            true => node::request(&bytes, &channel.next().unwrap().into(), &options()),
+            false => node::broadcast(&bytes, &options()),
         }
     });
     let entries = case.get("entries").and_then(Json::as_array).into_iter().flatten().map(|entry| {
@@ -84,7 +86,11 @@ fn vectors_of_node_emitters_reach_their_rooms() {
                 assert_eq!(applied, 0);
                 (&[][..], vec![])
             }
-            other => panic!("{other}: a case that nobody thought of"),
+            other if ours("HOMING_VECTORS_SOCKETIO") => panic!("{other}: a case that nobody thought of"),
+            other => {
+                println!("vectors: {other}: read; nothing is known to compare it with");
+                continue;
+            }
         };
         let heard: Vec<&str> = model.heard.keys().map(|(_, sid)| sid.as_str()).collect();
         assert_eq!(heard, clients, "{call}");
@@ -93,5 +99,5 @@ fn vectors_of_node_emitters_reach_their_rooms() {
         }
     }
     println!("vectors: node: {messages} messages");
-    assert!(messages >= 13, "{messages}");
+    assert!(messages > 0 && (!ours("HOMING_VECTORS_SOCKETIO") || messages == 13), "{messages}");
 }

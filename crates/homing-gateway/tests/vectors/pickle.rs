@@ -5,7 +5,7 @@ use std::{sync::mpsc, thread, time::Duration};
 use homing_gateway::emit::{Command, Value, json_text, pickle, python};
 use serde_json::Value as Json;
 
-use crate::{bytes, vectors};
+use crate::{bytes, ours, vectors};
 
 /// `data` as a reader of a dict would see it.
 fn data(bytes: &[u8]) -> Result<Json, String> {
@@ -26,9 +26,10 @@ fn vectors_of_hostile_pickles_are_answered_as_listed() {
         let (tx, rx) = mpsc::channel();
         let input = published.clone();
         let thread = thread::Builder::new().stack_size(256 << 10);
-        let thread = thread.spawn(move || tx.send((data(&input), python::read(&input, &python::Options::default()))));
+        let thread =
+            thread.spawn(move || tx.send((data(&input), python::read(&input, &python::Options::default()))).is_ok());
         let (found, command) = rx.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("{name}: no answer"));
-        thread.unwrap().join().unwrap().unwrap();
+        assert!(thread.unwrap().join().unwrap());
         match &found {
             Ok(_) => read += 1,
             Err(why) => {
@@ -43,16 +44,13 @@ fn vectors_of_hostile_pickles_are_answered_as_listed() {
             (None, None) => found.is_err() && expect["reject"] == true,
         };
         assert!(allowed, "{name}: {found:?}, but {expect} is listed");
-        // The reader of messages agrees, and shared values arrive once each.
-        match (command, found) {
-            (Ok(Command::Emit { emit, .. }), Ok(found)) => {
-                let array: Json = serde_json::from_slice(&emit.array).unwrap();
-                assert_eq!(array[1], found, "{name}");
-            }
-            (Err(_), Err(_)) => {}
-            (command, found) => panic!("{name}: {command:?} {found:?}"),
+        // The reader of messages agrees, and shared values arrive as often as they stand there.
+        if let (Ok(Command::Emit { emit, .. }), Ok(found)) = (&command, &found) {
+            let array: Json = serde_json::from_slice(&emit.array).unwrap();
+            assert_eq!(array[1], *found, "{name}");
         }
+        assert!(found.is_ok() || command.is_err(), "{name}: {command:?}");
     }
     println!("vectors: hostile pickles: {read} read, {rejected} rejected");
-    assert!(read >= 3 && rejected >= 9, "{read} {rejected}");
+    assert!(read + rejected > 0 && (!ours("HOMING_VECTORS_PICKLE") || (read, rejected) == (4, 9)), "{read} {rejected}");
 }

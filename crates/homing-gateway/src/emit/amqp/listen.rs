@@ -77,7 +77,7 @@ pub(in super::super) async fn listen(intake: &Intake, node: &str, part: Part, st
             Ok(Ok((link, mut consumer))) => {
                 intake.status(&mut last, part.name(), State::Up);
                 backoff.reset();
-                let ended = consume(intake, part, &mut consumer, stop).await;
+                let ended = consume(intake, part, &link, &mut consumer, stop).await;
                 link.close().await;
                 match ended {
                     Some(why) => why,
@@ -121,7 +121,13 @@ async fn open(intake: &Intake, node: &str, part: Part) -> Result<(Link, Consumer
 }
 
 /// Answers why it ended, or `None` when `stop` came. What was not acknowledged by then comes again.
-async fn consume(intake: &Intake, part: Part, consumer: &mut Consumer, stop: &CancellationToken) -> Option<String> {
+async fn consume(
+    intake: &Intake,
+    part: Part,
+    link: &Link,
+    consumer: &mut Consumer,
+    stop: &CancellationToken,
+) -> Option<String> {
     loop {
         let delivery = tokio::select! {
             () = stop.cancelled() => return None,
@@ -132,9 +138,12 @@ async fn consume(intake: &Intake, part: Part, consumer: &mut Consumer, stop: &Ca
             Some(Err(error)) => return Some(error.to_string()),
             Some(Ok(delivery)) => delivery,
         };
-        tokio::select! {
+        let ours = tokio::select! {
             () = stop.cancelled() => return None,
-            () = take(intake, part, &delivery) => {}
+            ours = take(intake, part, link, &delivery) => ours,
+        };
+        if !ours {
+            return Some("the connection was lost".to_owned());
         }
         if let Err(error) = delivery.acker.ack(BasicAckOptions::default()).await {
             return Some(error.to_string());
@@ -142,10 +151,14 @@ async fn consume(intake: &Intake, part: Part, consumer: &mut Consumer, stop: &Ca
     }
 }
 
-async fn take(intake: &Intake, part: Part, delivery: &Delivery) {
+/// False: the broker took the message back.
+async fn take(intake: &Intake, part: Part, link: &Link, delivery: &Delivery) -> bool {
     match part {
-        Part::Node => intake.command(Form::Python, &delivery.data).await,
+        Part::Node => {
+            intake.command(Form::Python, &delivery.data).await;
+            true
+        }
         // It waits in place if it must: those behind it keep their order.
-        Part::Inbox => intake.store(&delivery.data).await,
+        Part::Inbox => intake.store(&delivery.data, || link.channel.status().connected()).await,
     }
 }

@@ -13,12 +13,14 @@ use super::{
 
 /// Containers inside containers.
 const DEPTH: usize = 64;
+/// Values in a message.
+const VALUES: usize = 200_000;
 /// Nanoseconds in a millisecond.
 const MILLI: u32 = 1_000_000;
 
 /// Reads the one value that `bytes` hold.
 pub(super) fn read(bytes: &[u8]) -> Result<Value, Bad> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader { bytes, at: 0, left: VALUES };
     let value = reader.value(0)?.unwrap_or(Value::None);
     if reader.at < bytes.len() {
         return Err(reader.wrong("the message has ended, but not the bytes"));
@@ -29,6 +31,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Bad> {
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Values that may still come.
+    left: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -62,6 +66,7 @@ impl<'a> Reader<'a> {
     /// A value; `None` is undefined.
     fn value(&mut self, depth: usize) -> Result<Option<Value>, Bad> {
         let [first] = self.array()?;
+        self.left = self.left.checked_sub(1).ok_or_else(|| self.wrong("more than 200000 values"))?;
         Ok(Some(match first {
             0x00..=0x7f => Value::Int(first.into()),
             0x80..=0x8f => self.map((first & 0x0f).into(), depth)?,
@@ -225,6 +230,8 @@ mod tests {
             let error = read(bytes).unwrap_err().to_string();
             assert!(error.contains(why), "{}: {error}", bytes.escape_ascii());
         }
+        let many = [&b"\xdd\x00\x03\x0d\x40"[..], &[0xc0; 200_000]].concat();
+        assert!(read(&many).unwrap_err().to_string().contains("more than 200000 values"));
         assert!(read(&[0x91; 100_000]).unwrap_err().to_string().contains("deeper than 64"));
     }
 }

@@ -18,6 +18,9 @@ const NONE: u32 = 0;
 const FALSE: u32 = 1;
 const TRUE: u32 = 2;
 
+/// A few hundred integers of the greatest length, or any number of short ones.
+const DIGITS: u64 = 1 << 30;
+
 pub(super) struct Machine<'a> {
     input: Input<'a>,
     limits: &'a Limits,
@@ -28,6 +31,8 @@ pub(super) struct Machine<'a> {
     memo: HashMap<u32, u32>,
     /// How often something may still be pushed.
     budget: u64,
+    /// Squares of the bytes of long integers, which is what their digits cost.
+    digits: u64,
 }
 
 impl<'a> Machine<'a> {
@@ -41,6 +46,7 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             memo: HashMap::new(),
             budget: limits.values,
+            digits: DIGITS,
         }
     }
 
@@ -117,6 +123,12 @@ impl<'a> Machine<'a> {
         }
     }
 
+    fn long(&mut self, length: u64) -> Result<Value, What> {
+        let bytes = self.input.take(length)?;
+        self.digits = self.digits.checked_sub(length * length).ok_or("too many long integers")?;
+        number::long(bytes)
+    }
+
     fn leaf(&mut self, opcode: u8) -> Result<(), What> {
         let input = &mut self.input;
         let value = match opcode {
@@ -134,12 +146,12 @@ impl<'a> Machine<'a> {
             op::BININT1 => Value::Int(input.byte()?.into()),
             op::BININT2 => Value::Int(input.u16()?.into()),
             op::LONG1 => {
-                let length = input.byte()?;
-                number::long(input.take(length.into())?)?
+                let length = input.byte()?.into();
+                self.long(length)?
             }
             op::LONG4 => {
                 let length = input.length()?;
-                number::long(input.take(length)?)?
+                self.long(length)?
             }
             op::BINFLOAT => Value::Float(f64::from_be_bytes(input.array()?)),
             op::STRING => text::literal(input.line()?)?,

@@ -123,6 +123,8 @@ fn everything_is_bounded() {
     (0..100).for_each(|_| long.extend_from_slice(b"h\0"));
     long.extend_from_slice(b"e.");
     assert!(load(&long).unwrap_err().contains("more than 16777216 bytes of text"));
+    let longs = [&b"("[..], &[&b"\x8b\xe8\x03\0\0"[..], &[1; 1_000]].concat().repeat(1_100), b"l."].concat();
+    assert!(load(&longs).unwrap_err().contains("opcode LONG4 at byte 1078366: too many long integers"));
     let error = read(b"NNNNNN.", &Limits { bytes: 3, ..Limits::default() }).unwrap_err();
     assert_eq!(error.to_string(), "pickle: at byte 3: 7 bytes are more than 3");
 }
