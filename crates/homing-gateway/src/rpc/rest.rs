@@ -18,7 +18,7 @@ use super::{
     answer::Rpc,
     body::{self, NoBody},
     caller::Caller,
-    fault::Fault,
+    fault::{Fault, code},
     http::{challenge, json},
     json::is_flat,
     method::Method,
@@ -155,8 +155,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
 fn failed(fault: &Fault) -> Response {
     let field = match &fault.field {
         Some(field) => field,
-        None if fault.status() == StatusCode::UNAUTHORIZED => "Authorization",
-        None => "call",
+        None => match fault.code {
+            code::UNAUTHORIZED => "Authorization",
+            code::UNAVAILABLE => "store",
+            code::LIMIT => "rate",
+            _ => "call",
+        },
     };
     let message = fault.message.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&fault.message);
     let mut response = refused(fault.status(), field, message);
