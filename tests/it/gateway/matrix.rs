@@ -16,7 +16,7 @@ use super::{
 use crate::support::variable;
 
 /// Of the kinds of connections, so many are tried with Python's clients.
-const PYTHON: usize = 2;
+const PYTHON: usize = 3;
 
 /// Cases with binary, for emitters that cannot send any.
 const BINARY: [&str; 4] = ["binary", "binary inside", "binary among several", "chat binary"];
@@ -138,7 +138,7 @@ async fn run(durable: bool) {
     let dir = site.dir.path();
     let mut listeners = Vec::new();
     listeners.extend([2, 3, 4].map(|major| (Listener::node(dir, major, SECRET, &kinds, None), kinds.len())));
-    listeners.extend(["4.6.1", "5.18.1"].map(|v| (Listener::python(dir, v, SECRET, &kinds[..PYTHON]), PYTHON)));
+    listeners.extend(["4.6.1", "5.18.1"].map(|v| (Listener::python(dir, v, SECRET, &kinds[..PYTHON], None), PYTHON)));
 
     let cases: Value =
         serde_json::from_str(&std::fs::read_to_string(format!("{FIXTURES}/cases.json")).unwrap()).unwrap();

@@ -258,7 +258,7 @@ pub fn encode_payload<'a>(
     packets: impl Iterator<Item = &'a Payload> + Clone,
     base64: bool,
 ) -> Payload {
-    let framed = version == Version::V3 && !base64 && packets.clone().any(|p| matches!(p, Payload::Binary(_)));
+    let framed = version == Version::V3 && !base64 && packets.clone().any(wants_frames);
     let mut body = Vec::new();
     for (number, packet) in packets.enumerate() {
         match (version, packet) {
@@ -286,6 +286,15 @@ pub fn encode_payload<'a>(
         }
     }
     if framed { Payload::Binary(body.into()) } else { Payload::Text(body.into()) }
+}
+
+/// In version 3 the length of a text counts UTF-16 units in the JavaScript library and code points in the Python one. They
+/// differ for what UTF-8 writes in four bytes; frames count bytes, in both.
+fn wants_frames(packet: &Payload) -> bool {
+    match packet {
+        Payload::Binary(_) => true,
+        Payload::Text(text) => text.iter().any(|byte| *byte >= 0xf0),
+    }
 }
 
 fn separate(body: &mut Vec<u8>, number: usize) {

@@ -36,8 +36,10 @@ fn payloads_have_the_bytes_of_the_protocol() {
     both(Version::V3, b"6:4hello10:b4AQIDBA==", true, &[t("4hello"), b(&[4, 1, 2, 3, 4])]);
     let framed = [&[0, 6, 255][..], b"4hello", &[1, 5, 255, 4, 1, 2, 3, 4]].concat();
     both(Version::V3, &framed, false, &[t("4hello"), b(&[4, 1, 2, 3, 4])]);
-    // Two UTF-16 units for the emoji, one for the Chinese character.
-    both(Version::V3, "4:4小😀".as_bytes(), false, &[t("4小😀")]);
+    // Two UTF-16 units for the emoji, one for the Chinese character; where the client can take frames, bytes.
+    both(Version::V3, "4:4小😀".as_bytes(), true, &[t("4小😀")]);
+    both(Version::V3, &[&[0, 8, 255][..], "4小😀".as_bytes()].concat(), false, &[t("4小😀")]);
+    both(Version::V3, "2:4小".as_bytes(), false, &[t("4小")]);
     let long = "4".repeat(123);
     both(
         Version::V3,

@@ -13,6 +13,10 @@ use crate::{
     session::{Close, Link, PollReply, Socket},
 };
 
+/// Most packets in the answer to one GET: clients of python-engineio (all versions) take a payload with more for an error
+/// and end the session.
+const MOST: usize = 16;
+
 /// What carries the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carrier {
@@ -105,9 +109,7 @@ impl Wire {
             return;
         }
         let Some(queue) = &mut self.queue else { return link.write(Socket::Main, &packet) };
-        let (Payload::Text(bytes) | Payload::Binary(bytes)) = &packet;
-        // The packet's own weight in the queue counts, too: empty ones are not free.
-        queue.bytes += bytes.len() + size_of::<Payload>();
+        queue.bytes += weight(&packet);
         queue.packets.push_back(packet);
         self.overflow |= queue.bytes > room;
     }
@@ -124,17 +126,26 @@ impl Wire {
         }
     }
 
-    /// Answers the GET that waits, if there is something for it; true = it took what was there.
+    /// Answers the GET that waits, if there is something for it; true = it took all that was there.
     pub(super) fn flush(&mut self) -> bool {
+        self.flush_most(MOST)
+    }
+
+    fn flush_most(&mut self, most: usize) -> bool {
         let version = self.version;
         let Some(queue) = &mut self.queue else { return false };
         if queue.packets.is_empty() {
             return false;
         }
         let Some((base64, reply)) = queue.waiting.take() else { return false };
-        let body = packet::encode_payload(version, queue.packets.iter(), base64 || queue.base64);
+        let body = packet::encode_payload(version, queue.packets.iter().take(most), base64 || queue.base64);
         if reply.send(PollReply { status: 200, body }).is_err() {
             // The client has gone away from this GET; its next one gets the same.
+            return false;
+        }
+        if queue.packets.len() > most {
+            let taken: usize = queue.packets.drain(..most).map(|packet| weight(&packet)).sum();
+            queue.bytes -= taken;
             return false;
         }
         queue.packets = VecDeque::new();
@@ -183,8 +194,14 @@ impl Wire {
             && queue.waiting.is_some()
         {
             queue.packets.push_back(packet::text('1', ""));
-            self.flush();
+            self.flush_most(usize::MAX);
         }
         self.queue = None;
     }
+}
+
+/// The packet's own weight in the queue counts, too: empty ones are not free.
+fn weight(packet: &Payload) -> usize {
+    let (Payload::Text(bytes) | Payload::Binary(bytes)) = packet;
+    bytes.len() + size_of::<Payload>()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use homing_core::live::{Position, Stream};
+use serde_json::value::RawValue;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Node, meter};
@@ -23,6 +24,9 @@ pub(super) enum Question {
 }
 
 const BUSY: &str = "the node is busy; try again in a moment";
+/// Without the request's id: to find it would be work, of which there is too much.
+const BUSY_RPC: &str =
+    r#"{"jsonrpc":"2.0","error":{"code":-32003,"message":"the node is busy; try again in a moment"},"id":null}"#;
 /// What clients read when a store is away; the log says more.
 const AWAY: &str = "the store is unavailable; try again in a moment";
 
@@ -35,10 +39,10 @@ impl Desk for Node {
         metrics::counter!(meter::ASKED, "kind" => "any", "result" => "busy").increment(1);
         let Question::Ask(key, ask) = full else { return };
         let reply = match ask {
-            Ask::Identify(_) => Reply::Verdict(Verdict::Refused(BUSY.to_owned())),
+            Ask::Identify(_) => Reply::Verdict(Verdict::Unavailable(BUSY.to_owned())),
             Ask::Attend { .. } => Reply::Attending(Err(BUSY.to_owned())),
             Ask::Mark { .. } => Reply::Marked(Err(BUSY.to_owned())),
-            Ask::Rpc { .. } => Reply::Rpc(None),
+            Ask::Rpc { .. } => Reply::Rpc(RawValue::from_string(BUSY_RPC.to_owned()).ok()),
             Ask::Callback { .. } => return,
         };
         if let Some(shards) = self.shards.get().cloned() {

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::{Node, meter};
 use crate::{
+    desk::Callback,
     emit::{Command, Emitter, Health, Kind, Publication, Sink, State},
     hub::Order,
     parcel::{Emit, Parcel, Rooms, Source as Of},
@@ -47,24 +48,7 @@ impl Sink for Node {
             self.count(source, command.kind());
             let callback = command.callback(source).map(Arc::new);
             match command {
-                Command::Emit { emit, rooms, .. } => {
-                    let stored = match self.durable(source, &emit, &rooms, callback.is_some()) {
-                        None => false,
-                        Some(users) => self.is_shared(source) || self.keep_copy(&emit, &users, raw).await,
-                    };
-                    // What is stored comes back by the bus, in its turn.
-                    if !stored {
-                        let (to, except) = topics(&emit.namespace, rooms);
-                        let parcel = Arc::new(Parcel::new(Of::Emit(emit)));
-                        self.order_all(|| Order::Deliver {
-                            to: Arc::clone(&to),
-                            except: Arc::clone(&except),
-                            parcel: Arc::clone(&parcel),
-                            callback: callback.clone(),
-                        })
-                        .await;
-                    }
-                }
+                Command::Emit { emit, rooms, .. } => self.emit(source, emit, rooms, callback, raw).await,
                 Command::Enter { namespace, sid, room } => {
                     let whom = Topic::Room(Arc::clone(&namespace), Room::Name(sid));
                     self.step(&[whom], &Move::Enter { namespace, room }).await;
@@ -160,6 +144,26 @@ impl Node {
     fn count(&self, source: usize, kind: &'static str) {
         let name = self.sources.get(source).map_or_else(String::new, |source| source.name.clone());
         metrics::counter!(meter::EMITS, "source" => name, "kind" => kind).increment(1);
+    }
+
+    /// An emit goes to the sessions in its rooms. What is stored for users comes back by the bus, in its turn, to their
+    /// sessions; those in a room of that name who are not its user (a session's own id, a room of the application) are told
+    /// at once.
+    async fn emit(&self, source: usize, emit: Emit, rooms: Rooms, callback: Option<Arc<Callback>>, raw: &[u8]) {
+        let users = self.durable(source, &emit, &rooms, callback.is_some()).unwrap_or_default();
+        let stored = !users.is_empty() && (self.is_shared(source) || self.keep_copy(&emit, &users, raw).await);
+        let (to, mut except) = topics(&emit.namespace, rooms);
+        if stored {
+            except = users.into_iter().map(|user| Topic::Stream(Stream::User(user))).collect();
+        }
+        let parcel = Arc::new(Parcel::new(Of::Emit(emit)));
+        self.order_all(|| Order::Deliver {
+            to: Arc::clone(&to),
+            except: Arc::clone(&except),
+            parcel: Arc::clone(&parcel),
+            callback: callback.clone(),
+        })
+        .await;
     }
 
     fn is_shared(&self, source: usize) -> bool {
