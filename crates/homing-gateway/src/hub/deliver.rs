@@ -7,7 +7,7 @@ use homing_core::live::{Position, Stream};
 
 use super::{
     Order,
-    lines::{Turn, forget, is_past},
+    lines::{Turn, goes_on},
     shard::Mail,
     slots::Follow,
     state::State,
@@ -59,7 +59,7 @@ impl Foreman {
             Order::End(topic, close) => self.each(&topic, |state, slot| state.end(slot, &close)).await,
             Order::Places(reply) => {
                 let state = self.state.borrow();
-                let places = state.topics.lines().filter_map(|(stream, line)| Some((stream.clone(), line.last()?)));
+                let places = state.topics.lines().filter_map(|(stream, line)| Some((stream.clone(), line.place()?)));
                 // Whoever asked may have gone.
                 reply.send(places.collect()).ok();
             }
@@ -184,19 +184,16 @@ impl State {
     /// something, if the shard has (`broken`).
     fn gap(&mut self, slot: u32, stream: &Stream, top: Position, broken: bool) {
         let Some(body) = self.slots.get_mut(slot) else { return };
-        match body.follow.as_deref_mut() {
+        let goes_on = match body.follow.as_deref_mut() {
             Some(Follow::Held { held, .. }) => return held.gap(stream, top),
-            Some(Follow::Ahead(ahead)) => {
-                if is_past(ahead, stream, top) {
-                    return;
-                }
-                forget(ahead, stream, top);
-            }
-            None => {}
+            Some(Follow::Ahead(ahead)) => goes_on(ahead, stream, top, broken),
+            None => !broken,
+        };
+        if goes_on {
+            return;
         }
-        if broken {
-            self.call(slot, |session, link| session.broken(link, stream));
-        }
+        self.tally.gaps += 1;
+        self.call(slot, |session, link| session.broken(link, stream));
     }
 
     /// A socket from another thread; its task is for the caller to start.

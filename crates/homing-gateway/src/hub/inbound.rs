@@ -57,9 +57,10 @@ impl State {
 
     fn opening(&mut self, id: u32, data: &mut [u8]) {
         let Some(sock) = self.socks.get_mut(id as usize) else { return };
-        let Some(mut head) = sock.head.take() else {
+        let mut head = std::mem::take(&mut sock.head);
+        if head.is_empty() {
             return self.request(id, data);
-        };
+        }
         head.extend_from_slice(data);
         self.request(id, &mut head);
     }
@@ -69,7 +70,7 @@ impl State {
         let remote = sock.io.as_ref().and_then(Io::peer);
         match read_head(data, &self.rules, remote.map(|remote| remote.ip())) {
             Head::Partial if data.len() >= MAX_HEAD => self.refuse(id, 431, "the head of the request is too long"),
-            Head::Partial => sock.head = Some(Box::new(data.to_vec())),
+            Head::Partial => sock.head = data.to_vec(),
             Head::Wrong(status, why) => self.refuse(id, status, why),
             Head::Refused(refused) => self.refuse(id, refused.status, refused.why),
             Head::Http => self.hand_over(id, data),
@@ -93,7 +94,7 @@ impl State {
 
     fn refuse(&mut self, id: u32, status: u16, why: &str) {
         self.tally.refused(status);
-        self.linger(id, handshake::refusal(status, why).into());
+        self.linger(id, handshake::refusal(status, why).into(), false);
     }
 
     /// HTTP serves it.
@@ -126,7 +127,7 @@ impl State {
             }
             state.tally.refused(status);
             let code = if status == 503 { code::FULL } else { code::POLICY };
-            state.linger(id, frame::close(&Close::new(code, why)));
+            state.linger(id, frame::close(&Close::new(code, why)), false);
         };
         match admission {
             Admission::Refuse { status, why } => refuse(self, status, &why),
@@ -226,7 +227,7 @@ impl State {
     /// A rule was broken: the client is told, and its socket closed.
     fn fail(&mut self, id: u32, fault: Fault) {
         let close = Close::new(fault.code, fault.why);
-        self.linger(id, frame::close(&close));
+        self.linger(id, frame::close(&close), false);
         self.detach(id, &close);
     }
 
@@ -259,10 +260,10 @@ impl State {
                 if open {
                     // Echoed; without a code it is echoed without one.
                     let code = code.unwrap_or(1005);
-                    self.linger(id, frame::close(&Close::new(code, "")));
+                    self.linger(id, frame::close(&Close::new(code, "")), true);
                     self.detach(id, &Close::new(code, "closed by the client"));
                 } else {
-                    self.linger(id, Bytes::new());
+                    self.linger(id, Bytes::new(), true);
                 }
             }
             // Our close frame is on its way: nothing counts any more.

@@ -22,14 +22,18 @@ fn not_after(place: Position, last: Position) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     last: Option<Position>,
+    /// The earliest place of sessions that came live before the bus had brought anything, while others were still held.
+    floor: Option<Position>,
     /// It is being shown at this moment; `last` follows when that is done.
-    showing: bool,
+    showing: Option<Position>,
     behind: Option<Behind>,
+    /// A session has come that stands in another life of the stream than the shard; the next answer says which is over.
+    stray: bool,
 }
 
 #[derive(Debug, Default)]
 struct Behind {
-    /// The latest that came meanwhile.
+    /// The newest that came meanwhile.
     newest: Option<Position>,
 }
 
@@ -51,20 +55,34 @@ pub(super) struct Caught {
     pub(super) after: Option<u64>,
     /// Sessions that are not at `top` yet are broken off.
     pub(super) broken: bool,
-    /// The stream began anew: a held session cannot know from what comes now whether it has missed something.
+    /// The stream began anew: who is held, or ahead, cannot know from what comes now whether it has missed something.
     pub(super) anew: bool,
 }
 
 impl Line {
+    /// Everything up to here was shown to all who are live.
     pub(super) fn last(&self) -> Option<Position> {
         self.last
+    }
+
+    /// Where to look for what may be missing.
+    pub(super) fn place(&self) -> Option<Position> {
+        self.last.or(self.floor)
     }
 
     /// A message with this place came.
     pub(super) fn offer(&mut self, at: Position) -> Turn {
         if let Some(behind) = &mut self.behind {
-            behind.newest = Some(at);
+            if !behind.newest.is_some_and(|newest| not_after(at, newest)) {
+                behind.newest = Some(at);
+            }
             return Turn::Drop;
+        }
+        if let (None, Some(floor)) = (self.last, self.floor)
+            && !not_after(at, floor)
+        {
+            // Otherwise it is for those who are held; who is live knows that it has it.
+            self.last = Some(floor);
         }
         match self.last {
             Some(last) if not_after(at, last) => Turn::Drop,
@@ -73,7 +91,7 @@ impl Line {
                 Turn::Ask(last)
             }
             _ => {
-                self.showing = true;
+                self.showing = Some(at);
                 Turn::Show
             }
         }
@@ -81,7 +99,7 @@ impl Line {
 
     /// It was shown to all.
     pub(super) fn shown(&mut self, at: Position) {
-        self.showing = false;
+        self.showing = None;
         if !self.last.is_some_and(|last| not_after(at, last)) {
             self.last = Some(at);
         }
@@ -89,14 +107,20 @@ impl Line {
 
     /// An answer has come, asked for or not.
     pub(super) fn caught_up(&mut self, whole: bool, top: Position) -> Caught {
+        self.last = self.place();
         let Some(last) = self.last else { return Caught::default() };
+        let stray = std::mem::take(&mut self.stray);
         if not_after(top, last) {
-            return Caught::default();
+            return Caught { anew: stray, ..Caught::default() };
         }
-        self.showing = true;
-        let anew = top.epoch != last.epoch && last.epoch != 0;
+        self.showing = Some(top);
+        let anew = top.epoch != last.epoch;
+        // What came of the earlier life is not newer than this one.
+        if anew && let Some(behind) = &mut self.behind {
+            behind.newest = behind.newest.filter(|newest| newest.epoch != last.epoch);
+        }
         let after = whole.then_some(if anew { 0 } else { last.offset });
-        Caught { after, broken: !whole, anew }
+        Caught { after, broken: !whole, anew: anew || stray }
     }
 
     /// One message of an answer was shown to all; there may be more.
@@ -108,7 +132,7 @@ impl Line {
 
     /// All of the answer was shown: the shard is at `top`. Answers the place behind which it must ask again, if it must.
     pub(super) fn caught(&mut self, top: Position) -> Option<Position> {
-        self.showing = false;
+        self.showing = None;
         let newest = self.behind.take().and_then(|behind| behind.newest);
         let Some(last) = &mut self.last else { return None };
         if !not_after(top, *last) {
@@ -122,16 +146,56 @@ impl Line {
         None
     }
 
-    /// A session is live in this stream and has shown everything up to `at`. True = the session is ahead of the shard.
-    pub(super) fn joined(&mut self, at: Position) -> bool {
-        match self.last {
-            None => {
+    /// A session is live in this stream and has shown everything up to `at`. `alone` = nobody else is in it.
+    pub(super) fn joined(&mut self, at: Position, alone: bool) -> Joined {
+        let place = match self.showing.or(self.last) {
+            Some(place) => place,
+            None if alone => {
                 self.last = Some(at);
-                self.showing
+                return Joined::Level;
             }
-            Some(last) => self.showing || last != at,
+            // Others may wait for what is on its way to be held for them: it is not to be dropped.
+            None => match self.floor {
+                Some(floor) if floor.epoch == at.epoch || floor.epoch == 0 || at.epoch == 0 => {
+                    let at_first = at.epoch == 0 || (floor.epoch != 0 && at.offset < floor.offset);
+                    self.floor = Some(if at_first { at } else { floor });
+                    return Joined::Ahead;
+                }
+                Some(floor) => {
+                    self.last = Some(floor);
+                    floor
+                }
+                None => {
+                    self.floor = Some(at);
+                    return Joined::Ahead;
+                }
+            },
+        };
+        if place == at && self.showing.is_none() {
+            return Joined::Level;
         }
+        if place.epoch == at.epoch || place.epoch == 0 || directly(at, place) {
+            return Joined::Ahead;
+        }
+        self.stray = true;
+        if self.behind.is_some() {
+            return Joined::Ahead;
+        }
+        self.behind = Some(Behind::default());
+        // Where the shard will be when it has shown what it is showing.
+        Joined::Ask(place)
     }
+}
+
+/// Where a session is that has just become live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// Where the shard is.
+    Level,
+    /// Elsewhere: its place is to be kept.
+    Ahead,
+    /// So is this one, and what is behind this place is to be asked for.
+    Ask(Position),
 }
 
 /// What is held back for a session, of whatever kind `P`.
@@ -170,8 +234,8 @@ impl<P> Held<P> {
         self.entries.push(Entry::Gap(stream.clone(), top));
     }
 
-    /// The session has shown its backlog up to `shown`: what is to be shown now, in order, and where it then is. `last` is
-    /// how far the shard is. A stream that is not among `shown` is shown as it came.
+    /// The session has shown its backlog up to `shown`: what is to be shown now, in order, and where it then is; that is said
+    /// to [`Line::joined`]. `last` is how far the shard is. A stream that is not among `shown` is shown as it came.
     pub(super) fn release(
         self,
         shown: &[(Stream, Position)],
@@ -179,6 +243,8 @@ impl<P> Held<P> {
     ) -> Result<(Vec<P>, Ahead), Broken> {
         let mut places: Ahead = shown.to_vec();
         let mut show = Vec::new();
+        // Streams of which something of another life than the backlog's was held.
+        let mut odd = Vec::new();
         for entry in self.entries {
             match entry {
                 Entry::Show(what, None) => show.push(what),
@@ -192,8 +258,7 @@ impl<P> Held<P> {
                         } else if at.epoch == place.epoch || place.epoch == 0 {
                             return Err(Broken(stream));
                         } else {
-                            // From before the stream began anew; the backlog is from after. A change in the other
-                            // direction has left a gap here.
+                            odd.push(stream);
                             continue;
                         }
                     }
@@ -204,14 +269,17 @@ impl<P> Held<P> {
                     if !place.is_some_and(|place| not_after(top, place)) {
                         return Err(Broken(stream));
                     }
+                    // What was odd is from before this; the backlog is from after it.
+                    odd.retain(|known| *known != stream);
                 }
             }
         }
+        if let Some(stream) = odd.pop() {
+            return Err(Broken(stream));
+        }
         // The shard is beyond what the session has seen, and nothing was held of it: it got lost.
         for (stream, place) in &places {
-            let lost =
-                |last: Position| not_after(*place, last) && *place != last || place.epoch == 0 && last.offset > 0;
-            if last(stream).is_some_and(lost) {
+            if last(stream).is_some_and(|last| not_after(*place, last) && *place != last) {
                 return Err(Broken(stream.clone()));
             }
         }
@@ -219,26 +287,40 @@ impl<P> Held<P> {
     }
 }
 
-/// May a session that is ahead be shown this? It forgets that it was ahead when the shard has reached it.
-pub(super) fn admits(ahead: &mut Ahead, stream: &Stream, at: Position) -> bool {
-    let Some(place) = ahead.iter().position(|(known, _)| known == stream) else { return true };
-    let Some((_, shown)) = ahead.get(place) else { return true };
-    if at.epoch == shown.epoch && at.offset > shown.offset || directly(*shown, at) {
-        ahead.swap_remove(place);
-        return true;
+/// What becomes of a message for a session that is, or was, ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// It is shown.
+    Yes,
+    /// It was shown.
+    No,
+    /// The session has missed what is before it.
+    Gap,
+}
+
+/// May a session that is ahead be shown this? It is not ahead any more when the shard has reached it.
+pub(super) fn admits(ahead: &mut Ahead, stream: &Stream, at: Position) -> Admitted {
+    let Some(place) = ahead.iter().position(|(known, _)| known == stream) else { return Admitted::Yes };
+    let Some((_, shown)) = ahead.get(place) else { return Admitted::Yes };
+    if not_after(at, *shown) {
+        return Admitted::No;
     }
-    false
+    // Of another life: which of the two is over cannot be told here. It is rare, and an honest end is never wrong.
+    let admitted = if directly(*shown, at) { Admitted::Yes } else { Admitted::Gap };
+    ahead.swap_remove(place);
+    admitted
 }
 
-/// A shard could not catch up, or the stream began anew, and it is at `top` now. False = the session has missed something
-/// if the shard has.
-pub(super) fn is_past(ahead: &Ahead, stream: &Stream, top: Position) -> bool {
-    ahead.iter().any(|(known, shown)| known == stream && not_after(top, *shown))
-}
-
-/// The stream began anew at `top`: whoever was ahead of its earlier life is not any more.
-pub(super) fn forget(ahead: &mut Ahead, stream: &Stream, top: Position) {
-    ahead.retain(|(known, shown)| known != stream || shown.epoch == top.epoch);
+/// The shard jumps to `top`: it could not catch up (`broken`), or the stream began anew. Does a session that is ahead go on?
+/// It does where it is at `top` already, or will be by what follows in that life of the stream.
+pub(super) fn goes_on(ahead: &mut Ahead, stream: &Stream, top: Position, broken: bool) -> bool {
+    let Some(place) = ahead.iter().position(|(known, _)| known == stream) else { return !broken };
+    let goes_on =
+        ahead.get(place).is_some_and(|(_, shown)| not_after(top, *shown) || (!broken && shown.epoch == top.epoch));
+    if !goes_on {
+        ahead.swap_remove(place);
+    }
+    goes_on
 }
 
 #[cfg(test)]

@@ -127,7 +127,11 @@ fn run(runtime: &LocalRuntime, wanted: Wanted, tls: Option<Arc<ServerConfig>>) {
                 }
             }
         }
-        state.borrow_mut().tell_meter();
+        {
+            let state = &mut *state.borrow_mut();
+            state.cut_off();
+            state.tell_meter();
+        }
         drop(ends);
     });
 }

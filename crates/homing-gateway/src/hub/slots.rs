@@ -157,12 +157,6 @@ impl Slots {
     pub(super) fn keys(&self) -> impl Iterator<Item = (u32, u32)> {
         (0u32..).zip(&self.all).filter(|(_, slot)| slot.body.is_some()).map(|(number, slot)| (number, slot.generation))
     }
-
-    /// Places that there are, used or not.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        self.all.len()
-    }
 }
 
 impl Memberships for Slots {

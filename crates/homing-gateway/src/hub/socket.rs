@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -33,6 +34,9 @@ const READS: usize = 8;
 /// A session's own words go to the socket when so many have gathered, even before its method has returned.
 const GATHER: usize = 64 * 1024;
 
+/// A peer that has closed in good order goes within this, or is left.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Where a socket stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -56,7 +60,7 @@ pub(super) struct Sock {
     pub(super) queue: Option<Box<Queue>>,
     pub(super) parser: Parser,
     /// The first request, while it is in pieces.
-    pub(super) head: Option<Box<Vec<u8>>>,
+    pub(super) head: Vec<u8>,
     pub(super) owner: u32,
     serial: u32,
     pub(super) pinged: u32,
@@ -102,7 +106,7 @@ impl State {
             waker: None,
             queue: None,
             parser: Parser::default(),
-            head: None,
+            head: Vec::new(),
             owner: NONE,
             serial: self.serial,
             pinged: 0,
@@ -125,7 +129,7 @@ impl State {
     }
 
     /// It is cut off after this time.
-    fn until(&mut self, id: u32, time: std::time::Duration) {
+    fn until(&mut self, id: u32, time: Duration) {
         let Some(sock) = self.socks.get_mut(id as usize) else { return };
         sock.deadline = self.now + u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2);
         self.wheel.add(Wheel::<Alarm>::tick(sock.deadline), Alarm::Socket(id, sock.serial));
@@ -154,7 +158,7 @@ impl State {
         let Some(sock) = self.socks.get_mut(id as usize) else { return };
         let was = std::mem::replace(&mut sock.phase, phase);
         if was == Phase::Opening && phase != Phase::Opening {
-            sock.head = None;
+            sock.head = Vec::new();
             self.counters.handshakes.down(1);
             self.accept.notify_one();
         }
@@ -330,12 +334,13 @@ impl State {
         self.flush(id);
     }
 
-    /// The last words to a peer with whom all is said.
-    pub(super) fn linger(&mut self, id: u32, last: Bytes) {
+    /// The last words to a peer with whom all is said. `both` = it has said its own last words, too, and will soon be gone.
+    pub(super) fn linger(&mut self, id: u32, last: Bytes, both: bool) {
         let Some(sock) = self.socks.get_mut(id as usize) else { return };
         sock.queue.get_or_insert_with(|| self.spare.pop().unwrap_or_default()).push(last);
         self.set_phase(id, Phase::Lingering);
-        self.until(id, self.settings.close_timeout);
+        let patience = self.settings.close_timeout;
+        self.until(id, if both { patience.min(LINGER) } else { patience });
         self.flush(id);
         self.wake(id);
     }
@@ -359,6 +364,15 @@ impl State {
     pub(super) fn lost(&mut self, id: u32, code: u16) {
         self.kill(id);
         self.detach(id, &Close::new(code, "the connection was lost"));
+    }
+
+    /// Cuts off whoever is left: the shard ends.
+    pub(super) fn cut_off(&mut self) {
+        let ids: Vec<_> = self.socks.iter().filter_map(|(id, _)| u32::try_from(id).ok()).collect();
+        for id in ids {
+            self.set_phase(id, Phase::Dead);
+            self.remove(id);
+        }
     }
 
     fn remove(&mut self, id: u32) {

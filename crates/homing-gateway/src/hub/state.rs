@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use flate2::{Compress, Decompress};
+use homing_core::live::{Position, Stream};
 use slab::Slab;
 use tokio::{
     sync::{Notify, mpsc},
@@ -16,7 +17,7 @@ use tokio::{
 use super::{
     Settings,
     handle::{Full, Ports},
-    lines::{Ahead, Broken},
+    lines::{Admitted, Ahead, Broken, Joined, admits},
     link::Cord,
     meter::{Counters, Room, Tally},
     queue::Queue,
@@ -66,6 +67,7 @@ pub(super) struct State {
     pub(super) now: u64,
     pub(super) read: Vec<u8>,
     /// Queues that are not in use: most writes need one for a moment.
+    #[allow(clippy::vec_box, reason = "a socket has it boxed: most have none")]
     pub(super) spare: Vec<Box<Queue>>,
     pub(super) inflate: Option<Box<Decompress>>,
     pub(super) deflate: Option<Box<Compress>>,
@@ -186,12 +188,12 @@ impl State {
     }
 
     /// What was held back for a session follows, as far as it is newer than what it has shown.
-    fn release(&mut self, slot: u32, shown: &[(homing_core::live::Stream, homing_core::live::Position)]) {
+    fn release(&mut self, slot: u32, shown: &[(Stream, Position)]) {
         let Some(body) = self.slots.get_mut(slot) else { return };
         let Some(Follow::Held { held, .. }) = body.follow.take().map(|follow| *follow) else { return };
         let lasts: Vec<_> =
-            shown.iter().map(|(stream, _)| (stream, self.topics.line(stream).and_then(|l| l.last()))).collect();
-        let last = |stream: &_| lasts.iter().find(|(known, _)| *known == stream).and_then(|(_, last)| *last);
+            shown.iter().map(|(stream, _)| (stream, self.topics.line(stream).and_then(|line| line.last()))).collect();
+        let last = |stream: &Stream| lasts.iter().find(|(known, _)| *known == stream).and_then(|(_, last)| *last);
         match held.release(shown, last) {
             Err(Broken(stream)) => {
                 self.tally.gaps += 1;
@@ -200,8 +202,15 @@ impl State {
             Ok((show, places)) => {
                 let mut ahead = Ahead::new();
                 for (stream, at) in places {
-                    if self.topics.line(&stream).is_some_and(|line| line.joined(at)) {
-                        ahead.push((stream, at));
+                    let alone = self.topics.members(&Topic::Stream(stream.clone())).len() == 1;
+                    let Some(line) = self.topics.line(&stream) else { continue };
+                    match line.joined(at, alone) {
+                        Joined::Level => {}
+                        Joined::Ahead => ahead.push((stream, at)),
+                        Joined::Ask(last) => {
+                            self.ports.desk.behind(self.number, &stream, last);
+                            ahead.push((stream, at));
+                        }
                     }
                 }
                 if !ahead.is_empty()
@@ -286,12 +295,18 @@ impl State {
             None => {}
             Some(Follow::Ahead(ahead)) => {
                 if let Some((stream, at)) = place {
-                    let admitted = super::lines::admits(ahead, stream, at);
+                    let admitted = admits(ahead, stream, at);
                     if ahead.is_empty() {
                         body.follow = None;
                     }
-                    if !admitted {
-                        return;
+                    match admitted {
+                        Admitted::Yes => {}
+                        Admitted::No => return,
+                        Admitted::Gap => {
+                            self.tally.gaps += 1;
+                            self.call(slot, |session, link| session.broken(link, stream));
+                            return;
+                        }
                     }
                 }
             }

@@ -66,11 +66,11 @@ pub(crate) enum Inflate {
 /// Inflates one message to at most `limit` bytes. `inflate` is reset first, so one serves all connections.
 pub(crate) fn inflate(inflate: &mut Decompress, message: &[u8], limit: usize) -> Result<Vec<u8>, Inflate> {
     inflate.reset(false);
-    let mut out = Vec::with_capacity(message.len().saturating_mul(3).clamp(64, limit + 1));
+    let mut out = Vec::with_capacity(message.len().saturating_mul(3).max(64).min(limit + 1));
     for mut part in [message, &TAIL[..]] {
         loop {
             let before = inflate.total_in();
-            let room = out.capacity() - out.len();
+            let had = out.len();
             let status = inflate.decompress_vec(part, &mut out, FlushDecompress::Sync).map_err(|_| Inflate::Broken)?;
             let read = usize::try_from(inflate.total_in() - before).unwrap_or(usize::MAX);
             part = part.get(read..).unwrap_or_default();
@@ -82,10 +82,10 @@ pub(crate) fn inflate(inflate: &mut Decompress, message: &[u8], limit: usize) ->
                 return Ok(out);
             }
             if out.len() == out.capacity() {
-                out.reserve(out.len().clamp(64, limit + 1 - out.len().min(limit)));
+                out.reserve(out.len().max(64).min(limit + 1 - out.len()));
             } else if part.is_empty() {
                 break;
-            } else if read == 0 && room > 0 {
+            } else if read == 0 && out.len() == had {
                 return Err(Inflate::Broken);
             }
         }
