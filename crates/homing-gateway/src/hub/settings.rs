@@ -5,6 +5,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+/// More threads than this gain nothing, and the node counts them in the bits of a number.
+const MOST_THREADS: u16 = 64;
+
 /// Settings of the sockets.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -97,8 +100,8 @@ impl Settings {
         at_least("max_message", self.max_message, 125)?;
         at_least("max_held", self.max_held, 4 * 1024)?;
         at_least("max_topics", self.max_topics, 8)?;
-        if self.threads > 1_024 {
-            return Err(format!("gateway.hub.threads: {} are too many, at most 1024", self.threads));
+        if self.threads > MOST_THREADS {
+            return Err(format!("gateway.hub.threads: {} are too many, at most {MOST_THREADS}", self.threads));
         }
         for (field, time) in [("handshake_timeout", self.handshake_timeout), ("close_timeout", self.close_timeout)] {
             if time < Duration::from_millis(100) || time > Duration::from_secs(600) {
@@ -126,7 +129,7 @@ impl Settings {
             return self.threads;
         }
         std::thread::available_parallelism()
-            .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX).min(1_024))
+            .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX).min(MOST_THREADS))
     }
 }
 

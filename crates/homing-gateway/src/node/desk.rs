@@ -10,6 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::{Node, meter};
 use crate::{
     desk::{Ask, Desk, Reply},
+    hub::Order,
     identity::Verdict,
     rpc,
     session::SessionKey,
@@ -47,7 +48,7 @@ impl Desk for Node {
         };
         if let Some(shards) = self.shards.get().cloned() {
             self.runtime.spawn(async move {
-                shards.order(key.shard, crate::hub::Order::Reply(key, reply)).await;
+                shards.order(key.shard, Order::Reply(key, reply)).await;
             });
         }
     }
@@ -65,8 +66,16 @@ impl Desk for Node {
     }
 
     fn behind(&self, shard: u16, stream: &Stream, last: Position) {
-        // Where there is no room, the next check finds it.
-        self.questions.try_send(Question::Behind(shard, stream.clone(), last)).ok();
+        let question = Question::Behind(shard, stream.clone(), last);
+        let Err(TrySendError::Full(_)) = self.questions.try_send(question) else { return };
+        // The shard shows nothing of the stream until it is answered: its sessions come back.
+        let (shards, stream) = (self.shards.get().cloned(), stream.clone());
+        self.runtime.spawn(async move {
+            if let Some(shards) = shards {
+                let order = Order::CaughtUp { stream, whole: false, top: last, messages: Vec::new() };
+                shards.order(shard, order).await;
+            }
+        });
     }
 }
 
