@@ -176,13 +176,18 @@ fn ends(client: &mut Client) {
     }
 }
 
+/// The protocol's times are part of the suites: 200 ms for an answer, 1 s for a connect. A machine that is busy with other
+/// work may miss them, so a case that fails is tried again, and what fails three times has failed.
 fn run(name: &str, server: &Server, cases: &[Case]) {
-    let failed: Vec<_> = cases
-        .iter()
-        .filter(|(_, case)| catch_unwind(AssertUnwindSafe(|| case(server))).is_err())
-        .map(|(case, _)| *case)
-        .collect();
-    println!("{name}: {} of {} cases pass", cases.len() - failed.len(), cases.len());
+    let passes = |case: fn(&Server)| catch_unwind(AssertUnwindSafe(|| case(server))).is_ok();
+    let mut again = 0;
+    let mut failed = Vec::new();
+    for (title, case) in cases {
+        let tries = (1..=3).find(|_| passes(*case));
+        again += tries.unwrap_or(3) - 1;
+        failed.extend(tries.is_none().then_some(*title));
+    }
+    println!("{name}: {} of {} cases pass, {again} tried again", cases.len() - failed.len(), cases.len());
     assert!(failed.is_empty(), "{name}: {failed:?}");
 }
 

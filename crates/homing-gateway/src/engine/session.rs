@@ -43,6 +43,8 @@ pub struct Engine {
     app: Option<Socketio>,
     /// When the server pings (version 4).
     ping_at: u64,
+    /// When the last ping was due; before the first, when the session began.
+    pinged_at: u64,
     /// When the client is given up: after a ping without a pong (4), or without a packet (3).
     silent_at: u64,
     /// When a WebSocket that offered itself is closed.
@@ -68,7 +70,7 @@ impl Engine {
         let app = site.part.is_some().then(|| Socketio::new(credentials));
         let wire = Wire::new(version, base64);
         let (ping_at, silent_at, upgrade_at, release_at, armed) = (NEVER, NEVER, NEVER, NEVER, NEVER);
-        Self { site, wire, app, ping_at, silent_at, upgrade_at, release_at, armed }
+        Self { site, wire, app, ping_at, pinged_at: 0, silent_at, upgrade_at, release_at, armed }
     }
 
     /// Calls the protocol above, if it is one.
@@ -99,7 +101,8 @@ impl Engine {
             Version::V3 => self.silent_at = now + self.interval() + self.timeout(),
             Version::V4 => {
                 self.silent_at = NEVER;
-                self.ping_at = now + self.interval();
+                // From ping to ping, so that late timers and answers do not add up.
+                self.ping_at = (self.pinged_at + self.interval()).max(now + self.interval() / 2);
             }
         }
     }
@@ -126,8 +129,12 @@ impl Engine {
         let unproven = self.app.as_ref().is_some_and(|app| app.unproven(now));
         if self.wire.version == Version::V4 && self.silent_at == NEVER && (now >= self.ping_at || unproven) {
             self.send(link, packet::text('2', ""));
-            // The timer may have been late, and the client's time is counted from when it was due; but half of it stays.
-            let due = self.ping_at.min(now).max(now.saturating_sub(self.timeout() / 2));
+            // The timer may have been late, and the client's time is counted from when it was due; but a part of it stays:
+            // more of it where the client is there to hear the ping.
+            let timeout = self.timeout();
+            let most = if self.wire.is_away() { timeout / 4 * 3 } else { timeout / 2 };
+            let due = self.ping_at.min(now).max(now.saturating_sub(most));
+            self.pinged_at = due;
             self.silent_at = due + self.timeout();
             self.ping_at = NEVER;
             if let Some(app) = &mut self.app {
@@ -295,6 +302,7 @@ impl Session for Engine {
         );
         self.wire.open(sid.into(), websocket);
         self.send(link, packet::text('0', &handshake));
+        self.pinged_at = link.now();
         self.alive(link.now());
         self.app(link, |app, out| app.open(out));
         self.settle(link);

@@ -103,12 +103,18 @@ fn a_late_timer_gives_nobody_more_time() {
     rig.link.now += 110;
     assert_eq!(rig.get(&rig.sid.clone()).try_recv(), Err(TryRecvError::Closed));
     assert_eq!(rig.code(), code::SILENT);
-    // But a client keeps half of its time in any case.
+    // But a client keeps a part of its time in any case.
     let (mut rig, _) = Rig::polling(&echo(), Version::V4, None);
     rig.link.now += 5_000;
     assert_eq!(rig.got(), "2");
-    rig.link.now += 99;
+    rig.link.now += 49;
     assert_eq!(rig.post("3").unwrap().status, 200);
+    let mut rig = Rig::websocket(&echo(), Version::V4, None);
+    rig.link.now += 5_000;
+    rig.engine.wake(&mut rig.link);
+    rig.link.now += 99;
+    rig.text("3");
+    assert!(rig.link.closed.is_none());
 }
 
 #[test]

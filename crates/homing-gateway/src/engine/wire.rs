@@ -119,6 +119,11 @@ impl Wire {
         self.queue.as_ref().and_then(|queue| queue.waiting.as_ref()).is_some_and(|(_, reply)| !reply.is_closed())
     }
 
+    /// Does the client poll, and not at this moment?
+    pub(super) fn is_away(&self) -> bool {
+        self.carrier != Carrier::WebSocket && !self.is_polled()
+    }
+
     /// A GET came.
     pub(super) fn wait(&mut self, base64: bool, reply: oneshot::Sender<PollReply>) {
         if let Some(queue) = &mut self.queue {

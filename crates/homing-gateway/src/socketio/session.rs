@@ -30,6 +30,8 @@ use crate::{
 
 /// Namespaces that one connection may be in.
 const MAX_NAMESPACES: usize = 64;
+/// Timers are coarse: nobody is cut off a little too early, in milliseconds.
+const GRACE: u64 = 100;
 /// When the store was away, what was missed is asked for again after this, in milliseconds.
 pub(super) const RETRY: u64 = 5_000;
 
@@ -114,7 +116,7 @@ impl Socketio {
     /// The connection is there. In protocol 4 that is a connect to the main namespace.
     pub(crate) fn open(&mut self, out: &mut Out<'_>) {
         let wait = u64::try_from(out.site.settings.connect_timeout.as_millis()).unwrap_or(NEVER / 4);
-        self.connect_at = out.link.now() + wait;
+        self.connect_at = out.link.now() + wait + GRACE;
         if out.wire.version == Version::V3 {
             self.connect(out, "/", None, None);
         }
