@@ -94,7 +94,7 @@ struct Opening {
 /// What the conductor waits for.
 enum Waiting {
     Hear { messages: u64, patience: u64 },
-    Check { first: u32, last: u32, patience: u64 },
+    Check { first: u32, last: u32, patience: u64, until: Instant },
 }
 
 struct Client {
@@ -345,8 +345,8 @@ impl Client {
                 let micros = std::mem::take(&mut self.micros);
                 commands::answer(&Answer::Heard { micros, closed: std::mem::take(&mut self.closed) })?;
             }
-            Some(Waiting::Check { first, last, patience }) => {
-                let patient = idle.as_millis() <= u128::from(patience);
+            Some(Waiting::Check { first, last, patience, until }) => {
+                let patient = idle.as_millis() <= u128::from(patience) && Instant::now() < until;
                 let behind = |f: &Following| !f.told && f.state(first, last).0 > 0;
                 let waits =
                     |c: &Connection| c.following.as_deref().is_some_and(|f| c.stage != Stage::Open || behind(f));

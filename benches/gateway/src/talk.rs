@@ -49,7 +49,7 @@ pub enum Command {
     /// → [`Answer::Done`].
     Stall(bool),
     /// Wait until each staller has the messages from the first number to the last, or was told that something is missing.
-    /// → [`Answer::Checked`], then or when nothing new has come for so many milliseconds.
+    /// → [`Answer::Checked`], then, or when nothing new has come for so many milliseconds, or it took `most` in all.
     Check {
         /// The first.
         first: u32,
@@ -57,6 +57,8 @@ pub enum Command {
         last: u32,
         /// Patience.
         patience: u64,
+        /// In all.
+        most: u64,
     },
     /// Close everything. → [`Answer::Done`].
     Close,

@@ -131,6 +131,8 @@ pub(crate) fn measure(bed: &mut Bed, kind: Kind) -> anyhow::Result<Row> {
     (row.p50, row.p99, row.last) = (median(&mut p50), median(&mut p99), median(&mut last));
     row.after_kib = (server.child.memory()?.0 - before) / count as f64;
 
+    // What the broadcasts left to do is done by then.
+    nap(Duration::from_secs(3));
     let mut heard = unicast(bed, &mut load, &server)?;
     let sent = args.unicast_seconds * UNICASTS;
     row.lost += sent.saturating_sub(heard.micros.len() as u64) + u64::from(heard.closed);

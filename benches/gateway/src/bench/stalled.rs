@@ -14,6 +14,9 @@ use super::{
     server::{Kind, Server},
 };
 
+/// Who has not everything after so many milliseconds will never have it.
+const MOST: u64 = 60_000;
+
 /// What was measured.
 #[derive(Default)]
 pub(crate) struct Stalled {
@@ -47,7 +50,6 @@ pub(crate) fn measure(bed: &mut Bed, kind: Kind) -> anyhow::Result<Stalled> {
     load.opened()?;
     nap(Duration::from_secs(1));
 
-    let mut triggers = [server.trigger()?];
     let mut number = 0;
     let mut result = Stalled { stallers, before_kib: server.child.memory()?.0, ..Stalled::default() };
     let (mut control, mut stalled) = (Heard::default(), Heard::default());
@@ -59,6 +61,8 @@ pub(crate) fn measure(bed: &mut Bed, kind: Kind) -> anyhow::Result<Stalled> {
             load.done(&Command::Stall(true))?;
         }
         let first = number;
+        // A connection that was idle for long may be closed.
+        let mut triggers = [server.trigger()?];
         let mut heard = Heard::default();
         for _ in 0..if block == 0 { 10 } else { length } {
             heard.add(broadcast(&mut [(&mut load, u64::from(readers))], &mut triggers, number, args.stalled_payload)?);
@@ -73,7 +77,7 @@ pub(crate) fn measure(bed: &mut Bed, kind: Kind) -> anyhow::Result<Stalled> {
         if stall {
             load.done(&Command::Stall(false))?;
         }
-        load.tell(&Command::Check { first, last: number - 1, patience: super::row::PATIENCE })?;
+        load.tell(&Command::Check { first, last: number - 1, patience: super::row::PATIENCE, most: MOST })?;
         let checked = load.checked()?;
         result.note(checked, stall);
         if block > 0 {

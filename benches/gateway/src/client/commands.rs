@@ -1,6 +1,9 @@
 //! Commands of the conductor.
 
-use std::{io::Write as _, time::Instant};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use super::{Client, Fleet, Opening, Waiting, connection::Connection};
 use crate::{
@@ -59,8 +62,9 @@ impl Client {
                 self.waiting = Some(Waiting::Hear { messages, patience });
                 return Ok(());
             }
-            Command::Check { first, last, patience } => {
-                self.waiting = Some(Waiting::Check { first, last, patience });
+            Command::Check { first, last, patience, most } => {
+                let until = Instant::now() + Duration::from_millis(most);
+                self.waiting = Some(Waiting::Check { first, last, patience, until });
                 return Ok(());
             }
             Command::Stall(stall) => self.stall(stall)?,
@@ -68,7 +72,7 @@ impl Client {
                 for connection in &self.connections {
                     if let Some(socket) = &connection.socket {
                         // Gone at once, without TIME_WAIT: the next server's clients want the ports.
-                        rustix::net::sockopt::set_socket_linger(socket, Some(std::time::Duration::ZERO))?;
+                        rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
                     }
                 }
                 self.connections.clear();
