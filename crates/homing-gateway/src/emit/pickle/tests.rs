@@ -143,7 +143,8 @@ proptest! {
             // What was read has a form in JSON, or a reason.
             let (mut out, mut binary) = (String::new(), Vec::new());
             if crate::emit::json_text::write(&value, crate::emit::json_text::Rules::Python, &mut out, &mut binary).is_ok() {
-                prop_assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{out}");
+                // Not as a `Value`: an integer may be longer than any float.
+                prop_assert!(serde_json::from_str::<Box<serde_json::value::RawValue>>(&out).is_ok(), "{out}");
             }
         }
     }
