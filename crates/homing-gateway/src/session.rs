@@ -246,6 +246,11 @@ pub trait Session: Send {
         let _ = (link, step);
     }
 
+    /// Somebody wants it to end. By default it does, at once; a protocol may have something to say before.
+    fn end(&mut self, link: &mut dyn Link, close: &Close) {
+        link.close(close.clone());
+    }
+
     /// The session has ended; nothing more can be written.
     fn ended(&mut self, close: &Close) {
         let _ = close;

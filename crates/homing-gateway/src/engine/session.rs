@@ -405,6 +405,14 @@ impl Session for Engine {
         self.settle(link);
     }
 
+    fn end(&mut self, link: &mut dyn Link, close: &Close) {
+        if self.app.is_none() {
+            return link.close(close.clone());
+        }
+        self.app(link, |app, out| app.end(out, close.clone()));
+        self.settle(link);
+    }
+
     fn ended(&mut self, _: &Close) {
         self.wire.end();
     }

@@ -56,7 +56,12 @@ impl Foreman {
                 let topic = Topic::Room(namespace, room);
                 self.each(&topic, |state, slot| state.leave(slot, &topic)).await;
             }
-            Order::End(topic, close) => self.each(&topic, |state, slot| state.end(slot, &close)).await,
+            Order::End(topic, close) => {
+                let end = |state: &mut State, slot| {
+                    state.call(slot, |session, link| session.end(link, &close));
+                };
+                self.each(&topic, end).await;
+            }
             Order::Places(reply) => {
                 let state = self.state.borrow();
                 let places = state.topics.lines().filter_map(|(stream, line)| Some((stream.clone(), line.place()?)));

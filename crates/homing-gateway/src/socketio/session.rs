@@ -151,17 +151,21 @@ impl Socketio {
             return out.close(Close::new(code::UNAUTHORIZED, "no connect to a namespace"));
         }
         if now >= self.expires_at {
-            // A client that is told so does not come back by itself; one that only loses its connection does.
-            for space in &self.spaces {
-                out.send(packet::disconnected(&space.name));
-            }
-            return out.close(Close::new(code::EXPIRED, "the token has ended"));
+            return self.end(out, Close::new(code::EXPIRED, "the token has ended"));
         }
         if now >= self.retry_at {
             self.retry_at = NEVER;
             self.attend(out);
         }
         self.look(out);
+    }
+
+    /// Ends it. A client that is told so does not come back by itself; one that only loses its connection does.
+    pub(crate) fn end(&mut self, out: &mut Out<'_>, close: Close) {
+        for space in &self.spaces {
+            out.send(packet::disconnected(&space.name));
+        }
+        out.close(close);
     }
 
     fn space(&self, name: &str) -> Option<&Space> {

@@ -296,6 +296,16 @@ fn emitters_move_sessions() {
 }
 
 #[test]
+fn who_is_dismissed_is_told_so_in_every_namespace() {
+    let mut rig = user(Version::V4, settings());
+    rig.text("40/chat,");
+    rig.said();
+    rig.engine.end(&mut rig.link, &Close::new(code::DISMISSED, "logged out"));
+    assert_eq!((rig.said().as_str(), rig.said().as_str()), ("41", "41/chat,"));
+    assert_eq!(rig.code(), code::DISMISSED);
+}
+
+#[test]
 fn what_was_missed_comes_before_what_is_new() {
     let mut rig = Rig::websocket(&site(settings(), None), Version::V4, Some("user:42"));
     rig.text("40");
