@@ -58,7 +58,8 @@ pub(crate) fn measure(bed: &mut Bed, kinds: &[Kind]) -> anyhow::Result<Nodes> {
                 let expected = u64::from(half);
                 let mut both = [(one, expected), (two, expected)];
                 let mut heard = broadcast(&mut both, &mut triggers, number, args.payload)?;
-                nodes.lost += (2 * expected).saturating_sub(heard.micros.len() as u64) + u64::from(heard.closed);
+                let missing = (2 * expected).saturating_sub(heard.micros.len() as u64) + u64::from(heard.closed);
+                nodes.lost += if kind.is_homing() { missing } else { 0 };
                 if number > 0 {
                     p50.push(heard.within(0.5));
                     p99.push(heard.within(0.99));

@@ -72,7 +72,8 @@ impl Report {
             row.unicast_p99,
             row.lost
         );
-        self.lost += row.lost;
+        // What others lose is shown, and is theirs.
+        self.lost += if kind.is_homing() { row.lost } else { 0 };
         self.rows.push((kind, row));
     }
 
