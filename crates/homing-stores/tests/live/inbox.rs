@@ -91,6 +91,11 @@ async fn what_was_missed_is_all_or_honestly_not(world: World) {
     assert_eq!(after(&ports, &stream, at(0), 10).await, (true, top, vec![1, 2, 3, 4, 5]));
     assert_eq!(after(&ports, &stream, at(2), 2).await, (false, top, vec![]), "more than the limit");
     assert_eq!(after(&ports, &stream, at(6), 10).await, (false, top, vec![]), "beyond the top");
+    for offset in [1 << 53, i64::MAX as u64 - 1, i64::MAX as u64, u64::MAX] {
+        assert_eq!(after(&ports, &stream, at(offset), 10).await, (false, top, vec![]), "{offset}, which nothing has");
+        let never = Position { epoch: 0, offset };
+        assert_eq!(after(&ports, &user("never"), never, 10).await, (false, nowhere, vec![]), "{offset} of nothing");
+    }
     assert_eq!(after(&ports, &stream, nowhere, 10).await, (false, top, vec![]), "no position");
     let other = Position { epoch: top.epoch ^ 1, offset: 5 };
     assert_eq!(after(&ports, &stream, other, 10).await, (false, top, vec![]), "another epoch");

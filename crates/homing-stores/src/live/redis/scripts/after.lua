@@ -1,6 +1,6 @@
 -- What came after positions. Only reads.
 -- KEYS beginnings of streams' keys   ARGV 1 ttl (ms), 2 most messages of one stream, then per stream epoch, offset
--- answers now (ms), then per stream {1 if `entries` is all, epoch, top, offset of the first entry, {entries}}
+-- answers now (ms), then per stream {1 if `entries` is all, epoch, top, offset of the first entry or 0, {entries}}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local ttl, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -25,6 +25,7 @@ for i = 1, #KEYS do
       end
     end
   end
-  answer[i + 1] = {all, epoch, top, offset + 1, entries}
+  -- A number that no stream has would not fit into an answer of the server.
+  answer[i + 1] = {all, epoch, top, #entries > 0 and offset + 1 or 0, entries}
 end
 return answer
