@@ -37,6 +37,7 @@ impl Calls {
 
     /// How many messages a user has not read.
     pub(crate) async fn unread(&self, node: &str, user: &str) -> usize {
-        self.call(node, "history.unread", json!({ "user": user })).await["messages"].as_array().unwrap().len()
+        let params = json!({"user": user, "limit": 1_000});
+        self.call(node, "history.unread", params).await["messages"].as_array().unwrap().len()
     }
 }

@@ -46,7 +46,20 @@ pub(crate) struct Listener {
 impl Listener {
     /// socket.io-client of this major version, one connection per user and (kind, URL).
     pub(crate) fn node(dir: &Path, major: u8, secret: &str, kinds: &[(&str, &str)], users: Option<&Value>) -> Self {
+        Self::node_with(dir, major, secret, kinds, users, &[])
+    }
+
+    /// The same with something in its environment.
+    pub(crate) fn node_with(
+        dir: &Path,
+        major: u8,
+        secret: &str,
+        kinds: &[(&str, &str)],
+        users: Option<&Value>,
+        env: &[(&str, PathBuf)],
+    ) -> Self {
         let mut command = Command::new("node");
+        command.envs(env.iter().cloned());
         command.arg(format!("{FIXTURES}/node/listen.cjs")).args([format!("js{major}"), major.to_string()]).arg(secret);
         if let Some(users) = users {
             command.env("HOMING_TEST_USERS", users.to_string());
@@ -55,9 +68,18 @@ impl Listener {
     }
 
     /// A client of python-socketio.
-    pub(crate) fn python(dir: &Path, version: &str, secret: &str, kinds: &[(&str, &str)]) -> Self {
+    pub(crate) fn python(
+        dir: &Path,
+        version: &str,
+        secret: &str,
+        kinds: &[(&str, &str)],
+        users: Option<&Value>,
+    ) -> Self {
         let mut command = python(version);
         command.arg(format!("{FIXTURES}/listen.py")).arg(format!("py{version}")).arg(secret);
+        if let Some(users) = users {
+            command.env("HOMING_TEST_USERS", users.to_string());
+        }
         Self::start(dir, command, kinds)
     }
 

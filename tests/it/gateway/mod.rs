@@ -1,9 +1,18 @@
 //! The gateway: real clients and emitters of others against it.
 
+mod calls;
+mod drain;
+mod durable;
 mod flask;
+mod history;
 mod javascript;
 mod listener;
 mod matrix;
 mod nodes;
+mod pipeline;
+mod producer;
+mod race;
+mod raw;
 mod site;
 mod tab;
+mod tls;

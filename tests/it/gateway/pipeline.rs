@@ -122,9 +122,8 @@ async fn every_tab_has_each_message_once_though_every_daemon_dies() {
         until("reads are confirmed", async || reader.seen(|s| s.acked.len()) >= wanted.len()).await;
         assert_eq!(reader.seen(|s| s.acked.clone()), wanted);
     }
-    let unread = |user: &str| -> BTreeSet<String> {
-        expected[user].iter().filter(|id| !is_read_at_once(id)).cloned().collect()
-    };
+    let unread =
+        |user: &str| -> BTreeSet<String> { expected[user].iter().filter(|id| !is_read_at_once(id)).cloned().collect() };
     let fresh: Vec<Tab> = users.iter().map(|user| Tab::open(user, vec![ports[0]], |_| false)).collect();
     // The last frame of each: what comes after it is not of the replay.
     let last = json!({"id": "e-9999", "type": "GOODS_SENT", "to": {"users": users}}).to_string();

@@ -32,6 +32,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) durable: bool,
     /// Laid over the configuration of each node.
     pub(crate) more: Option<&'a dyn Fn(usize) -> String>,
+    /// The port of their Redis; any free one, if nothing is said.
+    pub(crate) redis: Option<u16>,
     /// The nodes work with this world's Redis and configuration.
     pub(crate) beside: Option<&'a World>,
 }
@@ -53,7 +55,7 @@ impl Site {
         let (redis_port, redis_url, redis) = match plan.beside {
             Some(world) => (world.redis_port, world.redis_url.clone(), None),
             None => {
-                let port = free_port();
+                let port = plan.redis.unwrap_or_else(free_port);
                 let redis = start_redis(dir.path(), port).await;
                 (port, format!("redis://127.0.0.1:{port}/0"), Some(redis))
             }

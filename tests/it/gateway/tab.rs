@@ -26,6 +26,8 @@ use super::site::SECRET;
 pub(crate) struct Seen {
     /// Ids of messages, in the order of their coming, repeats and all.
     pub(crate) messages: Vec<(String, Instant)>,
+    /// They as they came.
+    pub(crate) frames: Vec<Value>,
     /// Ids that another tab has read.
     pub(crate) read: BTreeSet<String>,
     /// Ids of which the server said that they are read by this tab.
@@ -191,6 +193,7 @@ fn hear(frame: &Value, seen: &mut Seen, own_reads: fn(&str) -> bool) -> Vec<Stri
                 seen.places.insert(stream, place);
             }
             seen.messages.push((id.clone(), Instant::now()));
+            seen.frames.push(frame.clone());
             if own_reads(&id) {
                 seen.unconfirmed.insert(id.clone());
                 return vec![id];
