@@ -98,8 +98,9 @@ impl Intake {
     /// is not ours any more.
     pub(super) async fn store(&self, raw: &[u8], ours: impl Fn() -> bool) -> bool {
         let Some(command) = self.take(&Form::Python, raw) else { return true };
+        let id = uuid::Uuid::now_v7().simple().to_string();
         loop {
-            let down = match self.sink.store(self.source, command.clone(), raw).await {
+            let down = match self.sink.store(self.source, command.clone(), &id).await {
                 Ok(()) => return true,
                 Err(down) if down.refused => {
                     self.aside(&format!("the store refused it: {down}"), raw);

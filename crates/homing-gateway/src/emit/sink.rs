@@ -18,9 +18,10 @@ pub trait Sink: Send + Sync {
     fn publication<'a>(&'a self, source: usize, publication: Publication, raw: &'a [u8]) -> BoxFuture<'a, ()>;
 
     /// A command that this node alone got, from the queue that all nodes share: it is to be stored, and is gone from the
-    /// queue when this says so. The same command may come again after a crash. An error that the store
-    /// [refused](LiveDown::refused) buries it; after any other it is tried again.
-    fn store<'a>(&'a self, source: usize, command: Command, raw: &'a [u8]) -> BoxFuture<'a, Result<(), LiveDown>>;
+    /// queue when this says so. An error that the store [refused](LiveDown::refused) buries it; after any other it is tried
+    /// again with the same `id`, so that what was stored without an answer is stored once. After a crash the same command
+    /// may come again with another.
+    fn store<'a>(&'a self, source: usize, command: Command, id: &'a str) -> BoxFuture<'a, Result<(), LiveDown>>;
 
     /// Bytes that cannot be read, and why. Returns at once.
     fn bad(&self, source: usize, why: &str, raw: &[u8]);

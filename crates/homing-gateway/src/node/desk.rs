@@ -126,10 +126,10 @@ impl Node {
                 ("rpc", false, Reply::Rpc(answer))
             }
             Ask::Callback { route, args, binary } => {
-                if let Some(writer) = self.writers.get().and_then(|writers| writers.get(route.source)) {
-                    if let Err(error) = writer.callback(&route, &args, &binary).await {
-                        tracing::warn!(%error, "An emitter does not learn of an acknowledgement.");
-                    }
+                if let Some(writer) = self.writers.get().and_then(|writers| writers.get(route.source))
+                    && let Err(error) = writer.callback(&route, &args, &binary).await
+                {
+                    tracing::warn!(%error, "An emitter does not learn of an acknowledgement.");
                 }
                 return;
             }

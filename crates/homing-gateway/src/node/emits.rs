@@ -115,11 +115,11 @@ impl Sink for Node {
         })
     }
 
-    fn store<'a>(&'a self, source: usize, command: Command, _: &'a [u8]) -> BoxFuture<'a, Result<(), LiveDown>> {
+    fn store<'a>(&'a self, source: usize, command: Command, id: &'a str) -> BoxFuture<'a, Result<(), LiveDown>> {
         Box::pin(async move {
             let Command::Emit { emit, rooms, callback, .. } = command else { return Ok(()) };
             let Some(users) = self.durable(source, &emit, &rooms, callback.is_some()) else { return Ok(()) };
-            let Some(posts) = self.posts(&emit, &users, |_| Once::Id) else { return Ok(()) };
+            let Some(posts) = self.posts(&emit, &users, id, |_| Once::Id) else { return Ok(()) };
             self.stores.inbox.post(&posts).await?;
             Ok(())
         })
@@ -177,13 +177,22 @@ impl Node {
         if !stores || answered || rooms.to.is_empty() || !rooms.except.is_empty() || emit.array.is_empty() {
             return None;
         }
-        Some(rooms.to.iter().map(|room| room.to_string().into()).collect())
+        // A room that is a number is no user's, as with the servers of others; a user in several rooms is one.
+        let mut users: Vec<Arc<str>> = Vec::with_capacity(rooms.to.len());
+        for room in &rooms.to {
+            if let Room::Name(name) = room
+                && !users.contains(name)
+            {
+                users.push(Arc::clone(name));
+            }
+        }
+        Some(users).filter(|users| !users.is_empty())
     }
 
     /// Stores an emit that every node heard. Answers whether it stands.
     async fn keep_copy(&self, emit: &Emit, users: &[Arc<str>], raw: &[u8]) -> bool {
         let once = |stream: &Stream| Once::Copy { hash: hash(stream, raw), node: Arc::clone(&self.name) };
-        let Some(posts) = self.posts(emit, users, once) else { return false };
+        let Some(posts) = self.posts(emit, users, &super::service::new_id(), once) else { return false };
         match self.stores.inbox.post(&posts).await {
             Ok(_) => true,
             Err(error) => {
@@ -194,14 +203,13 @@ impl Node {
         }
     }
 
-    /// An emit as messages of users; `None` if its array is none.
-    fn posts(&self, emit: &Emit, users: &[Arc<str>], once: impl Fn(&Stream) -> Once) -> Option<Vec<Post>> {
-        let message = self.message(emit)?;
+    /// An emit as messages of users, with one id; `None` if its array is none.
+    fn posts(&self, emit: &Emit, users: &[Arc<str>], id: &str, once: impl Fn(&Stream) -> Once) -> Option<Vec<Post>> {
+        let message = Message { id: id.into(), ..self.message(emit)? };
         let post = |user: &Arc<str>| {
             let stream = Stream::User(Arc::clone(user));
-            let id: Arc<str> = super::service::new_id().into();
-            let body = Message { id: Arc::clone(&id), to: Some(Arc::clone(user)), ..message.clone() }.encode();
-            Post { once: once(&stream), stream, id, body, expires_at: None }
+            let body = Message { to: Some(Arc::clone(user)), ..message.clone() }.encode();
+            Post { once: once(&stream), stream, id: Arc::clone(&message.id), body, expires_at: None }
         };
         Some(users.iter().map(post).collect())
     }

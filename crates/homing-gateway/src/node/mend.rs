@@ -26,6 +26,15 @@ impl Node {
         }
     }
 
+    /// Does the store of streams answer? Where nobody is, nothing else would find out that it is back; and while it is said
+    /// to be away, nobody may be sent here.
+    pub(super) async fn look(&self) {
+        match self.stores.inbox.after(&[(Stream::Everyone, Position::default())], 1).await {
+            Ok(_) => self.status.up("inbox"),
+            Err(error) => self.status.down("inbox", &error.to_string()),
+        }
+    }
+
     /// Compares every stream of every shard with the store.
     pub(super) async fn mend_all(&self, how: &'static str) {
         for shard in 0..self.shard_count() {

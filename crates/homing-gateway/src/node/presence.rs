@@ -110,6 +110,7 @@ impl Node {
             match self.stores.presence.beat().await {
                 Ok(_) => {
                     self.status.up("presence");
+                    self.look().await;
                     if was_down {
                         self.roll.call();
                     }

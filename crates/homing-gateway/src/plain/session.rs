@@ -170,7 +170,9 @@ impl PlainSession {
                     let all = |(stream, epoch): &(Stream, u32)| {
                         Marks::UpTo(stream.clone(), Position { epoch: *epoch, offset: EVERYTHING })
                     };
-                    self.streams.iter().filter(|(_, epoch)| *epoch != 0).map(all).collect()
+                    // A user's may have been empty always, and there may be a history from before it.
+                    let any = |(stream, epoch): &&(Stream, u32)| *epoch != 0 || matches!(stream, Stream::User(_));
+                    self.streams.iter().filter(any).map(all).collect()
                 } else {
                     let follows = |stream: &Stream| self.streams.iter().any(|(own, _)| own == stream);
                     up_to.into_iter().filter(|(s, _)| follows(s)).map(|(s, at)| Marks::UpTo(s, at)).collect()

@@ -105,7 +105,7 @@ impl Sink for Book {
         async move { self.write(format!("{source} publication {kind} {to:?} {data}")) }.boxed()
     }
 
-    fn store<'a>(&'a self, source: usize, command: Command, _: &'a [u8]) -> BoxFuture<'a, Result<(), LiveDown>> {
+    fn store<'a>(&'a self, source: usize, command: Command, _: &'a str) -> BoxFuture<'a, Result<(), LiveDown>> {
         async move {
             let down = |refused| LiveDown { what: "the test's store".into(), refused, source: "it is away".into() };
             if self.refuses.load(Ordering::SeqCst) > 0 {

@@ -3,7 +3,6 @@
 use futures_util::StreamExt;
 use lapin::{
     Consumer,
-    message::Delivery,
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -138,27 +137,23 @@ async fn consume(
             Some(Err(error)) => return Some(error.to_string()),
             Some(Ok(delivery)) => delivery,
         };
-        let ours = tokio::select! {
-            () = stop.cancelled() => return None,
-            ours = take(intake, part, link, &delivery) => ours,
+        let ours = match part {
+            Part::Node => tokio::select! {
+                () = stop.cancelled() => return None,
+                () = intake.command(Form::Python, &delivery.data) => true,
+            },
+            // It waits in place if it must: those behind it keep their order. What is being stored is not broken off when
+            // the node stops: it might be stored, and come again.
+            Part::Inbox => {
+                let ours = || link.channel.status().connected() && !stop.is_cancelled();
+                intake.store(&delivery.data, ours).await
+            }
         };
         if !ours {
-            return Some("the connection was lost".to_owned());
+            return (!stop.is_cancelled()).then(|| "the connection was lost".to_owned());
         }
         if let Err(error) = delivery.acker.ack(BasicAckOptions::default()).await {
             return Some(error.to_string());
         }
-    }
-}
-
-/// False: the broker took the message back.
-async fn take(intake: &Intake, part: Part, link: &Link, delivery: &Delivery) -> bool {
-    match part {
-        Part::Node => {
-            intake.command(Form::Python, &delivery.data).await;
-            true
-        }
-        // It waits in place if it must: those behind it keep their order.
-        Part::Inbox => intake.store(&delivery.data, || link.channel.status().connected()).await,
     }
 }
