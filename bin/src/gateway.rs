@@ -8,12 +8,15 @@ use std::{
 use anyhow::{Context as _, bail};
 use homing_gateway::{Gateway, Parts, node};
 use homing_pipeline::context::Status;
+use tokio::net::TcpSocket;
 use tracing::info;
 
 use crate::{config::Config, live, wiring::Kit};
 
 /// The part of the daemon's health.
 const PART: &str = "gateway";
+/// Connections that wait to be accepted; the system's own bound (`net.core.somaxconn`) holds, too.
+const BACKLOG: u32 = 4_096;
 /// Descriptors that are not sockets of clients.
 const SPARE: u64 = 256;
 
@@ -36,10 +39,19 @@ pub fn check(config: &Config, kit: &Kit) -> anyhow::Result<()> {
 /// Names the address that is taken.
 pub fn bind(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
     let listen = config.gateway.iter().flat_map(|gateway| &gateway.listen);
-    let bound = listen.map(|address| {
-        TcpListener::bind(address).with_context(|| format!("gateway.listen: cannot listen on {address}"))
-    });
+    let bound =
+        listen.map(|address| bind_one(*address).with_context(|| format!("gateway.listen: cannot listen on {address}")));
     bound.collect()
+}
+
+/// After a restart of a node all its clients come at once, and the standard library's queue of 128 makes most of them wait
+/// a second.
+fn bind_one(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As the standard library does: the port of a process that has just ended is free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Serves on these listeners until the context's `stop`, then closes every session.

@@ -20,6 +20,7 @@ pub mod net;
 pub mod node;
 pub mod parcel;
 pub mod plain;
+mod replay;
 pub mod rpc;
 pub mod session;
 pub mod socketio;

@@ -138,6 +138,14 @@ pub trait Link {
         false
     }
 
+    /// Bytes that wait for the main socket to take them.
+    fn waiting(&self) -> usize {
+        0
+    }
+
+    /// Calls [`Session::drained`] once nothing waits for the main socket any more.
+    fn when_drained(&mut self) {}
+
     /// Sends a WebSocket ping over the main socket, behind what waits there, and answers its number; they grow from 1.
     /// 0 = there is no main socket.
     fn ping(&mut self) -> u32 {
@@ -231,6 +239,11 @@ pub trait Session: Send {
 
     /// The time asked for by [`Link::wake_after`] has come.
     fn wake(&mut self, link: &mut dyn Link);
+
+    /// Nothing waits for the main socket any more, as [`Link::when_drained`] wanted to know.
+    fn drained(&mut self, link: &mut dyn Link) {
+        let _ = link;
+    }
 
     /// The answer to something that it asked.
     fn reply(&mut self, link: &mut dyn Link, reply: Reply);

@@ -157,6 +157,8 @@ impl Engine {
         {
             app.carried(self.wire.version);
         }
+        // There may be room again for what was missed.
+        self.app(link, Socketio::replay);
         let mut next = self.silent_at.min(self.upgrade_at).min(self.release_at).min(self.ping_at);
         if let Some(app) = &self.app {
             next = next.min(app.next(self.silent_at != NEVER && self.wire.version == Version::V4));
@@ -402,6 +404,11 @@ impl Session for Engine {
 
     fn moved(&mut self, link: &mut dyn Link, step: &Move) {
         self.app(link, |app, out| app.moved(out, step));
+        self.settle(link);
+    }
+
+    fn drained(&mut self, link: &mut dyn Link) {
+        self.app(link, Socketio::replay);
         self.settle(link);
     }
 

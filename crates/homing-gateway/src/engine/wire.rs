@@ -58,6 +58,11 @@ pub(crate) struct Out<'a> {
 }
 
 impl Out<'_> {
+    /// Bytes that wait for the client.
+    pub(crate) fn waiting(&self) -> usize {
+        self.wire.queue.as_ref().map_or_else(|| self.link.waiting(), |queue| queue.bytes)
+    }
+
     /// Sends a packet, or puts it behind those that wait.
     pub(crate) fn send(&mut self, packet: Payload) {
         self.wire.send(self.link, self.site.settings.poll_buffer, packet);

@@ -78,6 +78,17 @@ impl Link for Cord<'_> {
         true
     }
 
+    fn waiting(&self) -> usize {
+        let sock = self.state.socks.get(self.socket(Socket::Main) as usize);
+        sock.and_then(|sock| sock.queue.as_ref()).map_or(0, |queue| queue.bytes())
+    }
+
+    fn when_drained(&mut self) {
+        if let Some(body) = self.body_mut() {
+            body.starved = true;
+        }
+    }
+
     fn ping(&mut self) -> u32 {
         let main = self.socket(Socket::Main);
         let Some(sock) = self.state.socks.get_mut(main as usize) else { return 0 };

@@ -46,6 +46,8 @@ pub(super) struct Body {
     pub(super) candidate: u32,
     pub(super) dialect: Dialect,
     pub(super) direct: bool,
+    /// It wants to know when nothing waits for its main socket.
+    pub(super) starved: bool,
     /// The tick when it is woken; 0 = not.
     pub(super) wake_at: u64,
     /// The first tick for which it stands in the wheel; 0 = none.
@@ -67,6 +69,7 @@ impl Body {
             main: NONE,
             candidate: NONE,
             direct: false,
+            starved: false,
             wake_at: 0,
             wheel_at: 0,
             heard: now,

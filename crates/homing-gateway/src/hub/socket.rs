@@ -148,7 +148,7 @@ impl State {
         self.wake(id);
     }
 
-    fn wake(&self, id: u32) {
+    pub(super) fn wake(&self, id: u32) {
         if let Some(waker) = self.socks.get(id as usize).and_then(|sock| sock.waker.as_ref()) {
             waker.wake_by_ref();
         }
@@ -194,16 +194,19 @@ impl State {
 
     /// A session's own words: they gather while its method runs, and go out in one write. False = it takes too much memory.
     pub(super) fn cork(&mut self, id: u32, bytes: Bytes) -> bool {
-        let limit = self.settings.overflow + self.settings.max_held;
+        let (overflow, held, own) = (self.settings.overflow, self.settings.max_held, self.own);
         let length = bytes.len();
         let Some(sock) = self.socks.get_mut(id as usize).filter(|sock| sock.phase == Phase::Open) else { return true };
         let queue = sock.queue.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
+        let limit = overflow + if own { held } else { queue.own.min(held) };
         // One message of any length may wait.
         if !queue.is_empty() && queue.bytes() + length > limit {
             return false;
         }
         queue.push(bytes);
-        queue.own = queue.bytes();
+        if own {
+            queue.own = queue.bytes();
+        }
         if queue.bytes() >= GATHER {
             self.write_queue(id);
         }
@@ -405,6 +408,7 @@ impl State {
                 self.lost(id, 1006);
                 continue;
             }
+            self.relieve(id);
             let mut space = std::mem::take(&mut self.read);
             let read = self.poll_read(id, cx, &mut space);
             match read {
@@ -419,6 +423,20 @@ impl State {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Tells a session that waits for it that nothing waits for its socket any more.
+    fn relieve(&mut self, id: u32) {
+        let Some(sock) = self.socks.get(id as usize).filter(|sock| sock.queue.is_none() && sock.owner != NONE) else {
+            return;
+        };
+        let (slot, which) = (sock.owner, sock.which);
+        if let Some(body) = self.slots.get_mut(slot)
+            && which == Socket::Main
+            && std::mem::take(&mut body.starved)
+        {
+            self.call(slot, |session, link| session.drained(link));
+        }
     }
 
     fn poll_read(&mut self, id: u32, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {

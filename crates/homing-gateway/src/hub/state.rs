@@ -72,6 +72,8 @@ pub(super) struct State {
     pub(super) inflate: Option<Box<Decompress>>,
     pub(super) deflate: Option<Box<Compress>>,
     pub(super) draining: bool,
+    /// What sessions write now are their own words, and not a message that goes to many.
+    pub(super) own: bool,
     pub(super) serial: u32,
     /// A connection is through with its handshake: another may be accepted.
     pub(super) accept: Arc<Notify>,
@@ -109,6 +111,7 @@ impl State {
             inflate: None,
             deflate: None,
             draining: false,
+            own: true,
             serial: 0,
             accept: Arc::new(Notify::new()),
         }
@@ -180,8 +183,13 @@ impl State {
         if let Some(close) = body.closing.take() {
             return self.end(slot, &close);
         }
+        let starved = body.starved;
         self.flush(main);
         self.flush(candidate);
+        if starved {
+            // Its socket may have taken everything at once.
+            self.wake(main);
+        }
         if let Some(shown) = live {
             self.release(slot, &shown);
         }
@@ -230,7 +238,9 @@ impl State {
         let Some(body) = self.slots.get(slot) else { return };
         self.tally.deliveries += 1;
         if !body.direct || callback.is_some() || body.main == NONE {
+            self.own = own;
             self.call(slot, |session, link| session.deliver(link, parcel, callback));
+            self.own = true;
             return;
         }
         let main = body.main;

@@ -2,17 +2,10 @@
 
 use std::sync::Arc;
 
-use homing_core::{
-    live::{Backlog, LiveDown, Position, Stored, Stream, Unread},
-    wire_live::Message,
-};
-use tracing::warn;
+use homing_core::live::{Backlog, LiveDown, Position, Stored, Stream, Unread};
 
-use super::Node;
-use crate::{
-    desk::Missed,
-    parcel::{Parcel, Source},
-};
+use super::{Node, shelf::newest};
+use crate::{desk::Missed, parcel::Parcel};
 
 impl Node {
     /// What is shown first on each of the streams, in their order. The bus is heard before the streams are read, so that
@@ -27,7 +20,11 @@ impl Node {
             streams.iter().filter_map(|(stream, at)| Some((stream.clone(), (*at)?))).collect();
         let backlogs =
             if named.is_empty() { Vec::new() } else { self.stores.inbox.after(&named, self.settings.replay).await? };
-        let mut recovered = named.into_iter().zip(backlogs).filter(|(_, backlog)| backlog.recovered);
+        // What is too much to be sent is not sent in part.
+        let fits = |backlog: &Backlog| {
+            backlog.messages.iter().map(|stored| stored.body.len()).sum::<usize>() <= self.settings.replay_bytes
+        };
+        let mut recovered = named.into_iter().zip(backlogs).filter(|(_, backlog)| backlog.recovered && fits(backlog));
         let mut known: Vec<(Stream, Backlog)> = Vec::new();
         known.extend(recovered.by_ref().map(|((stream, _), backlog)| (stream, backlog)));
         let fresh: Vec<Stream> = streams
@@ -42,18 +39,23 @@ impl Node {
             let one = match known.iter().position(|(known, _)| *known == stream) {
                 Some(place) => {
                     let (_, Backlog { top, messages, .. }) = known.swap_remove(place);
-                    let messages = parcels(&stream, top.epoch, messages);
+                    let messages = self.parcels(&stream, top.epoch, &messages);
                     Missed { stream, recovered: true, truncated: false, top, messages }
                 }
                 None => {
-                    let Unread { truncated, top, messages } = unread.next().unwrap_or_default();
-                    let messages = parcels(&stream, top.epoch, messages);
+                    let Unread { mut truncated, top, mut messages } = unread.next().unwrap_or_default();
+                    truncated |= newest(&mut messages, self.settings.replay_bytes);
+                    let messages = self.parcels(&stream, top.epoch, &messages);
                     Missed { stream, recovered: false, truncated, top, messages }
                 }
             };
             missed.push(one);
         }
         Ok(missed)
+    }
+
+    fn parcels(&self, stream: &Stream, epoch: u32, stored: &[Stored]) -> Vec<Arc<Parcel>> {
+        stored.iter().filter_map(|stored| self.shelf.parcel(stream, epoch, stored)).collect()
     }
 
     /// What the user has not read; of nobody in particular only where the streams are.
@@ -69,19 +71,4 @@ impl Node {
         let backlogs = self.stores.inbox.after(&asks, 1).await?;
         Ok(backlogs.into_iter().map(|backlog| Unread { top: backlog.top, ..Unread::default() }).collect())
     }
-}
-
-/// Stored messages as sessions are shown them. One that cannot be read is left out, and said once.
-pub(super) fn parcels(stream: &Stream, epoch: u32, stored: Vec<Stored>) -> Vec<Arc<Parcel>> {
-    let parcel = |Stored { offset, id, body }: Stored| match Message::decode(&body) {
-        Ok(message) => {
-            let at = Some(Position { epoch, offset });
-            Some(Arc::new(Parcel::new(Source::Message { stream: stream.clone(), at, message })))
-        }
-        Err(error) => {
-            warn!(%stream, offset, %id, %error, "A stored message cannot be read.");
-            None
-        }
-    };
-    stored.into_iter().filter_map(parcel).collect()
 }

@@ -1,14 +1,14 @@
 //! Announcements may be lost (the bus keeps nothing): a shard sees the gap with the next message and asks; what is last in
 //! a stream shows no gap, so every stream is compared with the store every so often, and at once when the bus was away.
 
-use homing_core::live::{Position, Stream};
+use homing_core::live::{Backlog, Position, Stream};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
 };
 use tracing::{info, warn};
 
-use super::{Node, attend::parcels, meter};
+use super::{Node, meter};
 use crate::hub::Order;
 
 /// Streams that are compared in one round trip.
@@ -83,21 +83,45 @@ impl Node {
                 info!(%stream, shard, missed = backlog.messages.len(), "An announcement was missed; it is mended.");
             }
             metrics::counter!(meter::MENDED, "how" => how).increment(1);
-            let top = if backlog.recovered { backlog.top } else { last };
+            let top = newest(last, &backlog);
             let order = Order::CaughtUp {
                 whole: backlog.recovered,
                 top,
                 messages: backlog
                     .messages
                     .into_iter()
-                    .flat_map(|one| {
-                        let offset = one.offset;
-                        parcels(&stream, top.epoch, vec![one]).into_iter().map(move |parcel| (offset, parcel))
-                    })
+                    .filter_map(|one| Some((one.offset, self.shelf.parcel(&stream, top.epoch, &one)?)))
                     .collect(),
                 stream,
             };
             self.order(shard, order).await;
         }
+    }
+}
+
+/// Where a stream is, for a shard that was at `last`. A store that is behind the shard in the same epoch has lost what it
+/// had (another server took its place): what comes next would look as if it had been shown. No place is like none of the
+/// sessions', so all of them come back.
+fn newest(last: Position, backlog: &Backlog) -> Position {
+    let lost = !backlog.recovered && backlog.top.epoch == last.epoch && backlog.top.offset < last.offset;
+    if lost { Position::default() } else { backlog.top }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_hears_where_the_stream_is() {
+        let at = |epoch, offset| Position { epoch, offset };
+        let newest = |last, recovered, top| newest(last, &Backlog { recovered, top, messages: Vec::new() });
+        assert_eq!(newest(at(7, 3), true, at(7, 5)), at(7, 5));
+        assert_eq!(newest(at(7, 3), true, at(7, 3)), at(7, 3));
+        // More than can be shown, another life of the stream, and nothing at all: who is not there comes back.
+        assert_eq!(newest(at(7, 3), false, at(7, 900)), at(7, 900));
+        assert_eq!(newest(at(7, 3), false, at(8, 2)), at(8, 2));
+        assert_eq!(newest(at(7, 3), false, at(0, 0)), at(0, 0));
+        // The end of it is lost.
+        assert_eq!(newest(at(7, 3), false, at(7, 2)), at(0, 0));
     }
 }

@@ -5,6 +5,7 @@
 //! | `desk.rs` | takes the questions of sessions, and answers them |
 //! | `follow.rs` | knows which streams have sessions here, and hears their shards of the bus |
 //! | `attend.rs` | what a session that has just come has missed |
+//! | `shelf.rs` | stored messages as parcels, one for all who missed the same |
 //! | `hear.rs` | what other nodes and the stores announce goes to the shards |
 //! | `mend.rs` | what was lost on the way is looked up: at once when a gap shows, and every so often |
 //! | `presence.rs` | tells the others who is here |
@@ -28,6 +29,7 @@ mod promote;
 mod service;
 mod settings;
 mod shards;
+mod shelf;
 
 use std::sync::{Arc, OnceLock};
 
@@ -40,7 +42,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::settings::Settings;
-use self::{desk::Question, follow::Follows, presence::Roll};
+use self::{desk::Question, follow::Follows, presence::Roll, shelf::Shelf};
 use crate::{hub::Order, identity::Authenticate, rpc, session::SessionKey};
 
 /// The shards, as the node orders them about.
@@ -87,6 +89,7 @@ pub struct Node {
     asked: std::sync::Mutex<Option<mpsc::Receiver<Question>>>,
     follows: Follows,
     roll: Roll,
+    shelf: Shelf,
     rpc: OnceLock<Arc<rpc::Rpc>>,
     writers: OnceLock<Vec<Arc<crate::emit::Writer>>>,
     sources: Vec<emits::Source>,
@@ -118,6 +121,7 @@ impl Node {
         Arc::new(Self {
             follows: Follows::new(Arc::clone(&stores.bus)),
             roll: Roll::default(),
+            shelf: Shelf::default(),
             sources: emitters.0.iter().enumerate().map(|(i, emitter)| emits::Source::new(i, emitter)).collect(),
             name,
             stores,

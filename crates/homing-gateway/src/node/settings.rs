@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub struct Settings {
     /// A session that comes is shown at most so many messages of each of its streams.
     pub replay: usize,
+    /// And at most so many bytes; of what is more, what is unread and newest.
+    pub replay_bytes: usize,
     /// Questions of sessions that wait for an answer; beyond, sessions are told that the node is busy.
     pub questions: usize,
     /// Questions that are worked on at once.
@@ -38,6 +40,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             replay: 300,
+            replay_bytes: 1 << 20,
             questions: 65_536,
             asking: 256,
             check: Duration::from_secs(40),

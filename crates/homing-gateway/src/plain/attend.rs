@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     desk::{Ask, Missed},
+    replay::{Next, Replay},
     session::{Link, Socket, code},
     topic::Topic,
 };
@@ -57,13 +58,28 @@ impl PlainSession {
         } else if !first && !missed.is_empty() {
             link.write(Socket::Main, &frames::subscribed(&missed));
         }
-        for parcel in missed.iter().flat_map(|one| &one.messages) {
-            link.send(parcel);
-        }
-        let mut shown: Vec<(Stream, Position)> = missed.into_iter().map(|one| (one.stream, one.top)).collect();
+        self.rare().replay = Some(Replay::new(missed));
+        self.replay(link);
+    }
+
+    /// Sends of the backlog what the client can take; when it was all of it, messages flow.
+    pub(super) fn replay(&mut self, link: &mut dyn Link) {
+        let mut shown = loop {
+            let Some(replay) = self.rare.as_mut().and_then(|rare| rare.replay.as_mut()) else { return };
+            match replay.next(link.waiting()) {
+                Next::Send(parcel) => {
+                    link.send(&parcel);
+                }
+                Next::Wait => return link.when_drained(),
+                Next::Done(shown) => break shown,
+            }
+        };
         let rare = self.rare.as_deref_mut();
         let (mut before, joining) =
             rare.map(|rare| (std::mem::take(&mut rare.shown), std::mem::take(&mut rare.joining))).unwrap_or_default();
+        if let Some(rare) = &mut self.rare {
+            rare.replay = None;
+        }
         shown.append(&mut before);
         if joining.is_empty() {
             // Of what was left meanwhile nothing is held.

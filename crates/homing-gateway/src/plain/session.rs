@@ -25,6 +25,7 @@ use crate::{
     desk::{Ask, Callback, Reply},
     identity::{Authenticate, Credentials, Identity, Verdict},
     parcel::{Dialect, Parcel, Payload, Source},
+    replay::Replay,
     session::{Close, Link, Session, Socket, code},
 };
 
@@ -99,6 +100,8 @@ pub(super) struct Rare {
     pub(super) joining: Vec<(Stream, Option<Position>)>,
     /// Places that were shown, while more is asked for.
     pub(super) shown: Vec<(Stream, Position)>,
+    /// What was missed, as far as it was not sent yet.
+    pub(super) replay: Option<Replay>,
     /// Groups of the token.
     pub(super) claimed: Vec<Arc<str>>,
     /// A new token is being looked up.
@@ -269,6 +272,7 @@ impl PlainSession {
             rare.reading.is_idle()
                 && rare.joining.is_empty()
                 && rare.shown.is_empty()
+                && rare.replay.is_none()
                 && rare.claimed.is_empty()
                 && !rare.renewing
         };
@@ -344,6 +348,12 @@ impl Session for PlainSession {
             if matches!(self.state, State::Live) {
                 link.direct(self.knows_all());
             }
+        }
+    }
+
+    fn drained(&mut self, link: &mut dyn Link) {
+        if !matches!(self.state, State::Over) {
+            self.replay(link);
         }
     }
 

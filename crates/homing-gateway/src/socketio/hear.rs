@@ -15,6 +15,7 @@ use crate::{
     desk::{Callback, Missed},
     engine::{Out, meter, packet::Version},
     parcel::{Parcel, Source},
+    replay::{Next, Replay},
     session::Socket,
 };
 
@@ -54,14 +55,26 @@ impl Socketio {
     pub(super) fn attending(&mut self, out: &mut Out<'_>, missed: Result<Vec<Missed>, String>) {
         match missed {
             Ok(missed) => {
-                for parcel in missed.iter().flat_map(|missed| &missed.messages) {
-                    self.deliver(out, parcel, None);
-                }
-                let shown: Vec<_> = missed.into_iter().map(|missed| (missed.stream, missed.top)).collect();
-                out.link.live(&shown);
+                self.replay = Some(Box::new(Replay::new(missed)));
+                self.replay(out);
             }
             // What is new comes by way of the same store, so holding it back costs nothing.
             Err(_) => self.retry_at = out.link.now() + RETRY,
+        }
+    }
+
+    /// Sends of the backlog what the client can take; when it was all of it, messages flow.
+    pub(crate) fn replay(&mut self, out: &mut Out<'_>) {
+        loop {
+            let Some(replay) = &mut self.replay else { return };
+            match replay.next(out.waiting()) {
+                Next::Send(parcel) => self.deliver(out, &parcel, None),
+                Next::Wait => return out.link.when_drained(),
+                Next::Done(shown) => {
+                    self.replay = None;
+                    return out.link.live(&shown);
+                }
+            }
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
     desk::{Ask, Reply},
     engine::{Out, meter, packet::Version, sid},
     identity::{Credentials, Identity, Verdict},
+    replay::Replay,
     session::{Close, Move, Socket, code},
     topic::{Room, Topic},
 };
@@ -45,6 +46,8 @@ pub(crate) struct Socketio {
     pub(super) busy: Option<Box<Busy>>,
     pub(super) acks: Option<Box<Acks>>,
     pub(super) proof: Option<Box<Proof>>,
+    /// What was missed, as far as it was not sent yet.
+    pub(super) replay: Option<Box<Replay>>,
     pub(super) assembly: Option<Box<Assembly>>,
     connect_at: u64,
     expires_at: u64,
@@ -104,6 +107,7 @@ impl Socketio {
             busy: None,
             acks: None,
             proof: None,
+            replay: None,
             assembly: None,
             connect_at: NEVER,
             expires_at: NEVER,
