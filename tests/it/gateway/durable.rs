@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::{
     calls::Calls,
     listener::{FIXTURES, Listener, python},
-    site::{SECRET, Site},
+    site::{Plan, SECRET, Site},
 };
 use crate::support::{until, variable};
 
@@ -163,12 +163,32 @@ async fn emits_to_users_who_are_away_wait_and_come_once_though_three_nodes_heard
     );
 }
 
+/// What is away in the middle of the emits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Away {
+    /// The only node, by SIGTERM.
+    Node,
+    /// Its Redis, by kill -9.
+    Redis,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn emits_by_rabbitmq_are_kept_while_the_only_node_restarts() {
+    interrupted(Away::Node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn emits_by_rabbitmq_wait_while_redis_is_away() {
+    interrupted(Away::Redis).await;
+}
+
+async fn interrupted(away: Away) {
     const USERS: usize = 40;
     const STEP: usize = 200;
-    const RESTARTS: usize = 3;
-    let (mut site, calls) = (Site::with(1, true).await, Calls::new());
+    const TIMES: usize = 3;
+    let more = |_| "[live]\ntimeout = '300ms'\n".to_owned();
+    let plan = Plan { nodes: 1, durable: true, more: Some(&more), ..Plan::default() };
+    let (mut site, calls) = (Site::plan(plan).await, Calls::new());
     let mut application = Application::start("kombu", &variable("HOMING_TEST_AMQP_URL"), &site.channel);
     let (done, allowed) = (Arc::<AtomicUsize>::default(), Arc::new(Semaphore::new(0)));
     let (count, may) = (Arc::clone(&done), Arc::clone(&allowed));
@@ -185,12 +205,15 @@ async fn emits_by_rabbitmq_are_kept_while_the_only_node_restarts() {
     let emitted = async |wanted: usize| {
         until("so many are emitted", async || done.load(Ordering::Relaxed) >= wanted).await;
     };
-    // The node goes in the middle of the emits, and comes back in the middle of them.
+    // It goes in the middle of the emits, and comes back in the middle of them.
     let (mut emits, mut kept) = (0, 0);
-    for _ in 0..RESTARTS {
+    for _ in 0..TIMES {
         allowed.add_permits(2 * STEP);
         emitted(emits + STEP / 2).await;
-        assert!(site.stop(0).await.success());
+        match away {
+            Away::Node => assert!(site.stop(0).await.success()),
+            Away::Redis => site.kill_redis(),
+        }
         let stopped = done.load(Ordering::Relaxed);
         allowed.add_permits(STEP);
         emits += 3 * STEP;
@@ -198,7 +221,10 @@ async fn emits_by_rabbitmq_are_kept_while_the_only_node_restarts() {
         kept += emits - stopped;
         allowed.add_permits(STEP);
         emits += STEP;
-        site.start(0).await;
+        match away {
+            Away::Node => site.start(0).await,
+            Away::Redis => site.start_redis().await,
+        }
     }
     emitted(emits).await;
     allowed.close();
@@ -208,6 +234,8 @@ async fn emits_by_rabbitmq_are_kept_while_the_only_node_restarts() {
         note(&mut mail, &format!("away-{}", n % USERS), "order", &json!(n));
     }
     let node = site.http(0);
+    let ready = format!("{}/readyz", site.node(0).admin());
+    until("the node is ready", async || calls.http.get(&ready).send().await.unwrap().status() == 200).await;
     until("all is stored", async || {
         let mut stored = 0;
         for user in mail.keys() {
@@ -218,7 +246,6 @@ async fn emits_by_rabbitmq_are_kept_while_the_only_node_restarts() {
     .await;
     collect(&site, &calls, [node.clone(), node], &mail, &mut application).await;
     println!(
-        "{emits} emits by RabbitMQ, the only node stopped and started {RESTARTS} times among them ({kept} at least while it was \
-         away): each once"
+        "{emits} emits by RabbitMQ, {away:?} away {TIMES} times among them ({kept} at least meanwhile): each once"
     );
 }
