@@ -14,5 +14,6 @@ mod producer;
 mod race;
 mod raw;
 mod site;
+mod slow;
 mod tab;
 mod tls;
