@@ -21,7 +21,7 @@ pub fn doorman(sites: &[Arc<Site>], request: &Request) -> Option<Admission> {
 }
 
 fn admit(site: &Arc<Site>, request: &Request) -> Result<Admission, (u16, &'static str)> {
-    if !site.settings.welcomes(request.origin.as_deref()) {
+    if !site.welcomes(request) {
         return Err((403, "Forbidden"));
     }
     if request.parameter("transport") != Some("websocket") || !site.settings.has(Transport::WebSocket) {

@@ -116,7 +116,7 @@ pub async fn serve(site: &Arc<Site>, shards: &dyn Shards, asked: Asked<'_>) -> A
 
 async fn answer(site: &Arc<Site>, shards: &dyn Shards, asked: Asked<'_>) -> Result<(&'static str, Bytes), Fault> {
     let request = &asked.request;
-    if !site.settings.welcomes(request.origin.as_deref()) {
+    if !site.welcomes(request) {
         return Err(Fault::Forbidden);
     }
     match request.parameter("transport") {
@@ -171,8 +171,8 @@ async fn answer(site: &Arc<Site>, shards: &dyn Shards, asked: Asked<'_>) -> Resu
 fn cors(site: &Site, asked: &Asked<'_>) -> Vec<(&'static str, String)> {
     let request = &asked.request;
     let named = match &request.origin {
-        Some(origin) if !site.settings.origins.iter().any(|own| own == "*") => {
-            if !site.settings.welcomes(Some(origin)) {
+        Some(origin) if !site.is_open() => {
+            if !site.welcomes(request) {
                 return vec![("vary", "Origin".to_owned())];
             }
             Some(origin)

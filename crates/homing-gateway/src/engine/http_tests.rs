@@ -121,7 +121,7 @@ async fn refusals_have_the_numbers_of_the_javascript_server() {
 #[tokio::test]
 async fn pages_of_other_origins() {
     let shelf = Shelf::default();
-    let own = site(Settings { origins: vec!["https://a.example".into()], ..Settings::default() });
+    let own = site(Settings { origins: Some(vec!["https://a.example".into()]), ..Settings::default() });
     let any = site(Settings::default());
     let target = "/socket.io/?EIO=3&transport=polling";
     let evil = ask(&own, &shelf, Ask { target, origin: Some("https://b.example"), ..ASK }).await;
@@ -139,9 +139,36 @@ async fn pages_of_other_origins() {
 }
 
 #[test]
+fn cookies_of_other_pages_say_nothing() {
+    let open = site(Settings::default());
+    let listed = site(Settings { origins: Some(vec!["https://a.example".into()]), ..Settings::default() });
+    let any = site(Settings { origins: Some(vec!["*".into()]), ..Settings::default() });
+    let own = site(Settings { origins: Some(Vec::new()), ..Settings::default() });
+    let (page, other, evil) = (Some("https://push.example"), Some("https://a.example"), Some("https://evil.example"));
+    for (site, origin, welcome, counts) in [
+        (&open, None, true, true),
+        (&open, page, true, true),
+        (&open, evil, true, false),
+        (&open, Some("null"), true, false),
+        (&listed, other, true, true),
+        (&listed, evil, false, false),
+        (&any, evil, true, true),
+        (&own, page, true, true),
+        (&own, evil, false, false),
+    ] {
+        let mut request = request("/socket.io/?token=a", origin);
+        request.host = Some("push.example".to_owned());
+        request.credentials.cookie = Some("token=b".to_owned());
+        let shown = site.credentials(&request);
+        assert_eq!((site.welcomes(&request), shown.cookie.is_some()), (welcome, counts), "{origin:?}");
+        assert_eq!(shown.query.as_deref(), Some("a"));
+    }
+}
+
+#[test]
 fn websockets_are_admitted_by_the_same_rules() {
     let sites = [site(Settings::default())];
-    let origin = Settings { origins: vec!["https://a.example".into()], ..Settings::default() };
+    let origin = Settings { origins: Some(vec!["https://a.example".into()]), ..Settings::default() };
     let strict = [site(Settings { paths: vec!["/x/".into()], ..origin })];
     let sid = sid::make(SessionKey { shard: 2, slot: 3, generation: 4 }).unwrap();
     let offer = format!("/socket.io/?EIO=4&transport=websocket&sid={sid}");

@@ -6,6 +6,7 @@ use homing_core::clock::Clock;
 
 use super::packet::Version;
 use crate::{
+    auth::origin::{Standing, standing},
     identity::{Authenticate, Credentials},
     session::Request,
     socketio::{Events, Part, Settings},
@@ -63,9 +64,26 @@ impl Site {
         self.settings.versions.contains(&number).then_some(version)
     }
 
-    /// What a request shows, with the token of its query.
+    /// May the page that asks connect? Whoever names no origin is no page.
+    pub(super) fn welcomes(&self, request: &Request) -> bool {
+        self.standing(request) != Standing::Foreign
+    }
+
+    /// May any page connect?
+    pub(super) fn is_open(&self) -> bool {
+        self.settings.origins.as_ref().is_none_or(|origins| origins.iter().any(|own| own == "*"))
+    }
+
+    /// What a request shows, with the token of its query. Browsers send cookies along whatever page asks: those of pages
+    /// that have nothing to do with this site say nothing.
     pub(super) fn credentials(&self, request: &Request) -> Credentials {
         let query = request.parameter(&self.settings.token_query).map(str::to_owned);
-        Credentials { query: query.or(request.credentials.query.clone()), ..request.credentials.clone() }
+        let shown = request.credentials.clone();
+        let cookie = shown.cookie.filter(|_| self.standing(request) == Standing::Own);
+        Credentials { query: query.or(shown.query), cookie, ..shown }
+    }
+
+    fn standing(&self, request: &Request) -> Standing {
+        standing(self.settings.origins.as_deref(), request)
     }
 }

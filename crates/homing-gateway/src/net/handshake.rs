@@ -122,6 +122,8 @@ pub fn request<'a>(
                 }
                 none => *none = Some(text()),
             }
+        } else if name.eq_ignore_ascii_case("host") {
+            request.host.get_or_insert_with(text);
         } else if name.eq_ignore_ascii_case("origin") {
             request.origin = Some(text());
         } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {

@@ -39,7 +39,8 @@ fn extensions_and_subprotocols_are_agreed_on_only_if_they_are_wanted() {
 
 #[test]
 fn a_request_is_told_with_what_it_showed() {
-    let headers: [(&str, &[u8]); 5] = [
+    let headers: [(&str, &[u8]); 6] = [
+        ("HOST", b"a.example:8443"),
         ("authorization", b"Bearer x"),
         ("cookie", b"a=1"),
         ("Cookie", b"b=2"),
@@ -51,6 +52,7 @@ fn a_request_is_told_with_what_it_showed() {
     assert_eq!(found.credentials.query.as_deref(), Some("a b"));
     assert_eq!(found.credentials.header.as_deref(), Some("Bearer x"));
     assert_eq!(found.credentials.cookie.as_deref(), Some("a=1; b=2"));
+    assert_eq!(found.host.as_deref(), Some("a.example:8443"));
     assert_eq!(found.origin.as_deref(), Some("https://a.example"));
     assert_eq!(found.protocols.as_deref(), Some("chat"));
     assert_eq!(found.credentials.remote, "127.0.0.1".parse().ok());

@@ -50,8 +50,9 @@ pub struct Settings {
     pub client_rooms: Vec<String>,
     /// Clients may send JSON-RPC requests as the event `rpc`.
     pub rpc: bool,
-    /// Origins of pages that may connect; `*` = any.
-    pub origins: Vec<String>,
+    /// Pages that may connect (`https://shop.example`, `*`). Empty = those of the same host. Left out = any, but cookies
+    /// count only for pages of the same host.
+    pub origins: Option<Vec<String>>,
 }
 
 /// A way to carry a session.
@@ -115,7 +116,7 @@ impl Default for Settings {
             meta: false,
             client_rooms: Vec::new(),
             rpc: false,
-            origins: vec!["*".to_owned()],
+            origins: None,
         }
     }
 }
@@ -137,7 +138,6 @@ impl Settings {
         filled("transports", self.transports.is_empty())?;
         filled("namespaces", self.namespaces.is_empty())?;
         filled("token_query", self.token_query.is_empty())?;
-        filled("origins", self.origins.is_empty())?;
         for (index, path) in self.paths.iter().enumerate() {
             if !path.starts_with('/') || path.contains(['?', '#', ' ', '*']) {
                 return Err(format!("gateway.socketio.paths[{index}]: {path:?} is no path such as /socket.io/"));
@@ -177,12 +177,6 @@ impl Settings {
         self.paths.iter().any(|own| own.strip_suffix('/').unwrap_or(own) == bare)
     }
 
-    /// May a page of this origin connect? Whoever sends none is no page.
-    pub(crate) fn welcomes(&self, origin: Option<&str>) -> bool {
-        let Some(origin) = origin else { return true };
-        self.origins.iter().any(|own| own == "*" || own == origin)
-    }
-
     pub(crate) fn has(&self, transport: Transport) -> bool {
         self.transports.contains(&transport)
     }
@@ -220,18 +214,9 @@ mod tests {
             (r#"{"namespaces":["/","chat"]}"#, "gateway.socketio.namespaces[1]: "),
             (r#"{"ping_timeout":"1ms"}"#, "gateway.socketio.ping_timeout: "),
             (r#"{"max_payload":1}"#, "gateway.socketio.max_payload: 1 bytes"),
-            (r#"{"origins":[]}"#, "gateway.socketio.origins: "),
         ] {
             let error = read(json).check().unwrap_err();
             assert!(error.starts_with(start), "{error}");
         }
-    }
-
-    #[test]
-    fn origins_are_compared_whole() {
-        let settings = Settings { origins: vec!["https://a.example".to_owned()], ..Settings::default() };
-        assert!(settings.welcomes(None) && settings.welcomes(Some("https://a.example")));
-        assert!(!settings.welcomes(Some("https://a.example.evil")) && !settings.welcomes(Some("null")));
-        assert!(Settings::default().welcomes(Some("null")));
     }
 }
