@@ -60,8 +60,14 @@ impl Rpc {
             _ => {}
         }
         let mut answers = String::from("[");
+        let most = caller.most_answered();
         for raw in batch {
-            if let Some(one) = self.one(caller, raw).await {
+            let one = if answers.len() > most {
+                self.unanswered(caller, raw, most).await
+            } else {
+                self.one(caller, raw).await
+            };
+            if let Some(one) = one {
                 if answers.len() > 1 {
                     answers.push(',');
                 }
@@ -73,6 +79,17 @@ impl Rpc {
         }
         answers.push(']');
         RawValue::from_string(answers).ok()
+    }
+
+    /// A request whose answer there is no room for: it is not done, and that is said. One that wants no answer is done.
+    async fn unanswered(&self, caller: &Caller, raw: &RawValue, most: usize) -> Option<Box<RawValue>> {
+        match Request::read(raw) {
+            Ok(Request { id: Some(id), .. }) => {
+                let message = format!("the answers before this one have more than {most} bytes: ask again, by itself");
+                Some(answer(id, Err(&Fault::new(code::LIMIT, message))))
+            }
+            _ => self.one(caller, raw).await,
+        }
     }
 
     async fn one(&self, caller: &Caller, raw: &RawValue) -> Option<Box<RawValue>> {

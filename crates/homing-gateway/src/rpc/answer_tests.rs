@@ -354,6 +354,28 @@ async fn callers_do_what_they_may() {
 }
 
 #[tokio::test]
+async fn a_batch_is_answered_within_bounds() {
+    let (noted, rpc) = rpc(json!({}));
+    // Ids are said again, so long ones make long answers.
+    let long = "x".repeat(100 << 10);
+    let asked = |id: Option<&str>| {
+        let mut request = json!({"jsonrpc": "2.0", "method": "history.unread"});
+        if let Some(id) = id {
+            request["id"] = json!(id);
+        }
+        request
+    };
+    let batch = json!([asked(Some(&long)), asked(Some(&long)), asked(Some(&long)), asked(Some("a")), asked(None)]);
+    let answer = rpc.answer(&Caller::user(Some("42".into())), batch.to_string().as_bytes()).await.unwrap();
+    let answers: Vec<Value> = serde_json::from_str(answer.get()).unwrap();
+    assert_eq!(answers.len(), 4);
+    assert!(answers[..3].iter().all(|answer| answer["result"]["user"] == "42"));
+    assert_eq!((&answers[3]["error"]["code"], &answers[3]["id"]), (&json!(-32003), &json!("a")));
+    // The fourth was not done; the fifth wants no answer, and was.
+    assert_eq!(noted.take().len(), 4);
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_is_no_mistake_of_the_caller() {
     let (noted, rpc) = rpc(json!({}));
     *noted.down.lock().unwrap() = Some(false);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use axum::{body::Body, http::StatusCode};
+use axum::{
+    body::{Body, HttpBody as _},
+    http::StatusCode,
+};
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
@@ -13,6 +16,14 @@ pub(super) struct NoBody {
 }
 
 pub(super) async fn read(body: Body, longest: usize, time: Duration) -> Result<Vec<u8>, NoBody> {
+    let too_long = || {
+        let message = format!("the body has more than {longest} bytes");
+        NoBody { status: StatusCode::PAYLOAD_TOO_LARGE, message }
+    };
+    // As it says itself.
+    if usize::try_from(body.size_hint().lower()).map_or(true, |bytes| bytes > longest) {
+        return Err(too_long());
+    }
     let read = async {
         let mut stream = body.into_data_stream();
         let mut bytes = Vec::new();
@@ -22,8 +33,7 @@ pub(super) async fn read(body: Body, longest: usize, time: Duration) -> Result<V
                 message: format!("the body broke off: {error}"),
             })?;
             if bytes.len() + piece.len() > longest {
-                let message = format!("the body has more than {longest} bytes");
-                return Err(NoBody { status: StatusCode::PAYLOAD_TOO_LARGE, message });
+                return Err(too_long());
             }
             bytes.extend_from_slice(&piece);
         }

@@ -23,6 +23,15 @@ impl Caller {
         Self::User(user)
     }
 
+    /// Beyond so many bytes of answers, nothing more of a batch is answered. A request may be a thousandth of its answer, and
+    /// anybody with a socket may send a hundred of them in one frame.
+    pub(super) fn most_answered(&self) -> usize {
+        match self {
+            Self::Key(_) => 8 << 20,
+            Self::User(_) => 256 << 10,
+        }
+    }
+
     pub(super) fn require(&self, method: Method) -> Result<(), Fault> {
         let granted = match self {
             Self::Key(key) => key.may(method.needs()),

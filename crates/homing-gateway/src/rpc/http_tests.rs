@@ -4,7 +4,10 @@
 
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use super::*;
 use crate::rpc::answer::tests::{Noted, rpc};
@@ -66,6 +69,18 @@ async fn json_rpc_is_posted() {
     assert_eq!((status, &answer["error"]["message"]), (413, &json!("the body has more than 1000 bytes")));
     assert_eq!(shown(bench.ask(Method::GET, "/rpc")).await.0, 405);
     assert_eq!(bench.noted.take().len(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_says_itself_that_it_is_too_long_is_not_waited_for() {
+    let bench = Bench::new(json!({"max_body": 1_000, "body_timeout": "1h"})).await;
+    let address = bench.base.strip_prefix("http://").unwrap();
+    let head = format!("POST /rpc HTTP/1.1\r\nHost: a\r\nX-Api-Key: {KEY}\r\nContent-Length: 1001\r\n\r\n");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
 }
 
 #[tokio::test]
