@@ -21,6 +21,8 @@ use crate::clock::Millis;
 pub const MAX_NAME: usize = 256;
 /// The longest id of a message, in bytes.
 pub const MAX_ID: usize = 128;
+/// The largest body of a message, in bytes.
+pub const MAX_BODY: usize = 1 << 20;
 /// Over so many channels the bus spreads users and groups.
 pub const BUS_SHARDS: u32 = 64;
 

@@ -60,7 +60,8 @@ fn the_worst_messages_are_answered() {
         note(name, began);
     }
     let began = Instant::now();
-    plain::read(&fill(b"{\"msg_type\":\"n\",\"data\":[0", b", 0", b"]}")).unwrap();
+    // Longer than any store takes, but that shows only when the spaces are out.
+    plain::read(&fill(b"{\"msg_type\":\"n\",\"data\":[0", b", 0", b"]}")).unwrap_err();
     note("publication", began);
     println!("the slowest of 18 messages of 4 MiB: {} took {:?} in this build", slowest.1, slowest.0);
 }

@@ -1,9 +1,7 @@
 //! Why a store of live delivery could not answer, in the port's words.
 
+pub use homing_core::live::MAX_BODY;
 use homing_core::live::{LiveDown, MAX_ID, MAX_NAME, Post, Stream};
-
-/// The largest body of a message, in bytes.
-pub const MAX_BODY: usize = 1 << 20;
 
 /// A failure of `what`; worth another try.
 pub(crate) fn down(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LiveDown {
