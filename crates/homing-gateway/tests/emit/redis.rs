@@ -185,6 +185,40 @@ async fn streams_miss_nothing_while_the_reader_is_cut_off() {
 }
 
 #[tokio::test]
+async fn an_entry_of_any_bytes_holds_up_no_other() {
+    let url = variable("HOMING_TEST_REDIS_URL");
+    let mut connection = connect(&url).await.unwrap();
+    let stream = unique("bytes");
+    let junk: [&[(&[u8], &[u8])]; 4] = [
+        &[(b"\xff", b"\xff")],
+        &[(b"nsp", b"\xff"), (b"type", b"\xfe")],
+        &[(b"", b"")],
+        &[(b"type", b"3"), (b"data", b"{")],
+    ];
+    let name = stream.clone();
+    let add = async |connection: &mut MultiplexedConnection| {
+        for fields in junk {
+            connection.xadd::<_, _, _, _, ()>(&name, "*", fields).await.unwrap();
+        }
+    };
+    // It is the newest entry already when the reader looks where the stream ends.
+    connection.xadd::<_, _, _, _, ()>(&stream, "*", junk[0]).await.unwrap();
+    let book = Arc::new(Book::default());
+    let reader = Running::start(emitter(Kind::NodeStreams, &url, &stream), "n", &book);
+    book.wait_state("0-node-streams", true).await;
+    add(&mut connection).await;
+    let data = r#"{"packet":{"type":2,"data":["n",1]},"opts":{"rooms":["42"],"except":[]}}"#;
+    let fields = [("uid", "u"), ("nsp", "/"), ("type", "3"), ("data", data)];
+    connection.xadd::<_, _, _, _, ()>(&stream, "*", &fields).await.unwrap();
+    let lines = book.wait(5).await;
+    assert!(lines[..4].iter().all(|line| line.starts_with("0 ignored ")), "{lines:?}");
+    assert_eq!(lines[4], r#"0 emit / ["n",1] to ["42"] with 0"#);
+    assert_eq!(book.changes("0-node-streams"), 1, "{:?}", book.lines());
+    reader.stop().await;
+    connection.del::<_, ()>(&stream).await.unwrap();
+}
+
+#[tokio::test]
 async fn answers_go_back_as_each_transport_has_them() {
     let url = variable("HOMING_TEST_REDIS_URL");
     let channel = unique("answers");

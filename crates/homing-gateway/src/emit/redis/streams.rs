@@ -1,12 +1,8 @@
 //! Streams of Node's adapter. They keep what was added while nobody read, so a reconnect misses nothing.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use redis::{
-    AsyncCommands, FromRedisValue, RedisError, RedisResult, Value,
-    aio::MultiplexedConnection,
-    streams::{StreamId, StreamRangeReply, StreamReadOptions, StreamReadReply},
-};
+use redis::{AsyncCommands, RedisError, RedisResult, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -74,9 +70,9 @@ async fn open(
     if places.is_none() {
         let mut ends = Vec::new();
         for name in names {
-            let newest = connection.xrevrange_count::<_, _, _, _, StreamRangeReply>(name, "+", "-", 1);
+            let newest = connection.xrevrange_count::<_, _, _, _, Value>(name, "+", "-", 1);
             let newest = tokio::time::timeout(PATIENCE, newest).await.map_err(|_| silent())??;
-            ends.push(newest.ids.first().map_or_else(|| "0-0".to_owned(), |entry| entry.id.clone()));
+            ends.push(entries(&newest).next().map_or_else(|| "0-0".to_owned(), |(id, _)| id.to_owned()));
         }
         *places = Some(ends);
     }
@@ -97,37 +93,79 @@ async fn follow(
 ) -> RedisResult<()> {
     let options = StreamReadOptions::default().count(COUNT).block(BLOCK.as_millis().try_into().unwrap_or(5_000));
     loop {
-        let read = connection.xread_options::<_, _, Option<StreamReadReply>>(names, places, &options);
+        let read = connection.xread_options::<_, _, Value>(names, places, &options);
         let reply = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             reply = tokio::time::timeout(BLOCK + PATIENCE, read) => reply.map_err(|_| silent())??,
         };
-        for stream in reply.map(|reply| reply.keys).unwrap_or_default() {
-            let Some(place) = names.iter().position(|name| *name == stream.key).and_then(|i| places.get_mut(i)) else {
+        for (stream, added) in streams_of(&reply) {
+            let Some(place) = names.iter().position(|name| name == stream).and_then(|i| places.get_mut(i)) else {
                 continue;
             };
-            for added in stream.ids {
-                let (entry, raw) = entry(&added);
+            for (id, fields) in entries(added) {
+                let (entry, raw) = entry(id, fields);
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     () = intake.command(Form::Entry(&entry), &raw) => {}
                 }
-                *place = added.id;
+                id.clone_into(place);
             }
         }
     }
 }
 
-/// The entry's fields, and bytes that stand for it: its id makes them its own.
-fn entry(added: &StreamId) -> (Entry, Vec<u8>) {
-    let text = |name| field::<String>(&added.map, name).unwrap_or_default();
-    let (namespace, kind) = (text("nsp"), text("type"));
-    let data = field::<Vec<u8>>(&added.map, "data");
-    let mut raw = format!("{}\n{namespace}\n{kind}\n", added.id).into_bytes();
-    raw.extend_from_slice(data.as_deref().unwrap_or_default());
-    (Entry { namespace, kind, data }, raw)
+/// The streams of an answer to XREAD. It is taken apart here, because anybody may add entries of any bytes: one that the
+/// library cannot read would make the whole answer an error, again and again.
+fn streams_of(reply: &Value) -> Vec<(&str, &Value)> {
+    match reply {
+        Value::Map(streams) => streams.iter().filter_map(|(name, added)| Some((text(name)?, added))).collect(),
+        Value::Array(streams) => streams
+            .iter()
+            .filter_map(|stream| match stream {
+                Value::Array(pair) => match pair.as_slice() {
+                    [name, added] => Some((text(name)?, added)),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
-fn field<T: FromRedisValue>(fields: &HashMap<String, Value>, name: &str) -> Option<T> {
-    fields.get(name).and_then(|value| T::from_redis_value(value.clone()).ok())
+/// Ids and fields of entries.
+fn entries(added: &Value) -> impl Iterator<Item = (&str, &[Value])> {
+    let added = if let Value::Array(added) = added { added.as_slice() } else { &[] };
+    added.iter().filter_map(|entry| match entry {
+        Value::Array(entry) => match entry.as_slice() {
+            [id, Value::Array(fields)] => Some((text(id)?, fields.as_slice())),
+            [id, _] => Some((text(id)?, &[][..])),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+fn text(value: &Value) -> Option<&str> {
+    std::str::from_utf8(bytes(value)?).ok()
+}
+
+fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}
+
+/// The entry, and bytes that stand for it: its id makes them its own.
+fn entry(id: &str, fields: &[Value]) -> (Entry, Vec<u8>) {
+    let (fields, _) = fields.as_chunks::<2>();
+    let field = |name: &str| fields.iter().find(|[key, _]| text(key) == Some(name)).and_then(|[_, value]| bytes(value));
+    let named = |name| field(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
+    let (namespace, kind) = (named("nsp"), named("type"));
+    let data = field("data").map(<[u8]>::to_vec);
+    let mut raw = format!("{id}\n{namespace}\n{kind}\n").into_bytes();
+    raw.extend_from_slice(data.as_deref().unwrap_or_default());
+    (Entry { namespace, kind, data }, raw)
 }
