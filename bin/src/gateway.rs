@@ -29,7 +29,9 @@ pub fn check(config: &Config, kit: &Kit) -> anyhow::Result<()> {
         bail!("there is no [gateway] in the configuration: say at least whose tokens are taken (docs/gateway.md)");
     };
     settings.check().map_err(anyhow::Error::msg)?;
-    kit.cx.status.not_ready(PART, "starting");
+    for part in [PART, "inbox", "presence", "schedule"] {
+        kit.cx.status.not_ready(part, "starting");
+    }
     Ok(())
 }
 
@@ -64,6 +66,9 @@ pub async fn serve(config: &Config, kit: &Kit, listeners: Vec<TcpListener>, fixt
     };
     let addresses: Vec<SocketAddr> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
     warn_of_descriptors(settings.hub.max_sockets);
+    if !settings.auth.knows_anybody() {
+        tracing::warn!("gateway.auth has no keys, no jwks and no session_cookie: nobody is recognised.");
+    }
     let name = live::node_name(config);
     let metrics = kit.metrics.clone();
     let parts = Parts {

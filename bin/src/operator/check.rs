@@ -39,12 +39,17 @@ async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
     let channels = wiring::channels(config, &wiring::Scope::default(), &clock, live::look(config, &clock)?.as_ref())?;
     let queue = wiring::queue(config)?;
     let all = shards(config)?;
-    if all.is_empty() {
-        anyhow::bail!("the configuration has no [lane.NAME]: there is nothing to do (config/higo.toml shows one)");
+    if all.is_empty() && config.gateway.is_none() {
+        anyhow::bail!(
+            "the configuration has no [lane.NAME] and no [gateway]: there is nothing to do (config/higo.toml shows one)"
+        );
     }
     wiring::check(config, &stores)?;
     if let Some(gateway) = &config.gateway {
         gateway.check().map_err(anyhow::Error::msg)?;
+        if !gateway.auth.knows_anybody() {
+            println!("warning gateway.auth: it has no keys, no jwks and no session_cookie: nobody is recognised");
+        }
     }
     println!("ok      configuration: {} lanes, {} shards, {} accounts", config.lane.len(), all.len(), accounts(config));
     // scripts/homing reads this line.
@@ -126,7 +131,8 @@ async fn look(config: &Config, offline: bool) -> anyhow::Result<bool> {
 fn unmade(config: &Config) -> Option<String> {
     let name = &config.registry.as_ref()?.store;
     let store = config.stores.get(name).filter(|store| store.kind == StoreKind::Sqlite)?;
-    let path = store.url.expose_secret().strip_prefix("sqlite://")?.split('?').next()?;
+    let path = store.url.expose_secret().strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path).split('?').next()?;
     (!std::path::Path::new(path).exists()).then(|| name.clone())
 }
 

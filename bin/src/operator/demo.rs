@@ -96,7 +96,6 @@ pub async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let intake = Arc::new(intake);
     let sockets = gateway::bind(&config)?;
     let socket = sockets.first().context("config/demo.toml has no gateway.listen")?.local_addr()?;
-    gateway::check(&config, &kit)?;
     let demo = Arc::new(Demo {
         queue: Arc::clone(&cx.queue),
         shards: shards(&config)?,
@@ -221,7 +220,7 @@ fn about(folder: &Folder, address: SocketAddr) -> String {
         "\nThe page is at http://{address}/ . In another terminal:\n\n  \
          curl -s http://{address}/v1/events -d '{{\"type\":\"NEW_ORDER\",\"to\":{{\"users\":[\"1\",\"2\",\"3\",\"42\"]}}}}'\n  \
          curl -s http://{address}/v1/phones/42       # what the phone shows, newest first\n  \
-         xdg-open http://{address}/tab?user=42       # a browser tab of that user; open two\n  \
+         xdg-open 'http://{address}/tab?user=42'     # a browser tab of that user; open two\n  \
          curl -s http://{address}/v1/events/ID       # who got it, who did not, and why\n  \
          curl -s http://{address}/v1/ledger\n\n  \
          {homing} send --type GOODS_SENT --user 42 {config}\n  \

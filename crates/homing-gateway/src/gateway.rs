@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{extract::State, http::StatusCode, routing::get};
-use homing_core::clock::Clock;
+use homing_core::clock::{Clock, SystemClock};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -87,7 +87,11 @@ impl Settings {
         self.plain.check()?;
         self.socketio.check()?;
         self.rpc.check()?;
-        self.emitters.check()
+        self.emitters.check()?;
+        // Keys and files are read as they will be.
+        rpc::Keys::new(&self.rpc, self.is_local())?;
+        Auth::new(self.auth.clone(), Arc::new(SystemClock::default()))?;
+        Ok(())
     }
 
     /// Can only this machine reach it?
@@ -169,6 +173,8 @@ impl Gateway {
         let hub = Hub::start(settings.hub, listeners, ports)?;
         node.command(Arc::new(hub.clone()));
         let mut router = rpc::router(rpc).route("/healthz", get(async || "ok\n"));
+        let elsewhere = format!("there is no such path; WebSockets are at {}\n", settings.plain.ws_paths.join(", "));
+        router = router.fallback(move || std::future::ready((StatusCode::NOT_FOUND, elsewhere)));
         if let Some(render) = metrics.filter(|_| local) {
             router = router.route("/metrics", get(scrape).with_state(Metrics(render)));
         }

@@ -204,8 +204,8 @@ async fn a_browser_of_an_earlier_run_is_still_told() {
     until("the browser is told", async || service.decrypted(&subscription).await.iter().any(|m| m["id"] == "both"))
         .await;
     until("and the phone", async || demo.shows("42", "both").await == 1).await;
-    until("both are delivered", async || {
-        demo.records("both").await.iter().filter(|record| record["fate"] == "delivered").count() == 2
+    until("both are delivered, and the user's pages are told", async || {
+        demo.records("both").await.iter().filter(|record| record["fate"] == "delivered").count() == 3
     })
     .await;
     demo.ends().await;
@@ -218,10 +218,10 @@ async fn fills(page: Target<'_>) {
     // An earlier event's trace may still be shown for a moment.
     let told = async || {
         let trace = page.text("#trace").await;
-        trace.contains("delivered") && trace.contains("rule dnd")
+        trace.contains("delivered") && trace.contains("live way: dnd")
     };
     until("the trace", told).await;
-    until("the queues", async || page.evaluate("document.querySelectorAll('#queues tr').length").await == 11).await;
+    until("the queues", async || page.evaluate("document.querySelectorAll('#queues tr').length").await == 14).await;
     until("the ledger", async || page.text("#balanced").await == "balanced: yes").await;
     let lines = "document.querySelectorAll('#ledger tr').length";
     until("its lines", async || page.evaluate(lines).await.as_u64().is_some_and(|n| n > 9)).await;

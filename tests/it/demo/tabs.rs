@@ -23,7 +23,6 @@ async fn open(chromium: &Chromium, demo: &Demo, user: &str) -> String {
 }
 
 /// Waits until an expression has this value.
-#[track_caller]
 async fn is(page: Target<'_>, expression: &str, value: &Value) {
     let began = Instant::now();
     loop {
@@ -105,7 +104,6 @@ async fn what_is_unread_is_shown_on_every_tab_and_read_on_one_is_read_on_all() {
         shows(tab, &[]).await;
     }
     assert_eq!(chromium.errors(), Vec::<Value>::new(), "the consoles are silent");
-
 
     chromium.close().await;
     demo.ends().await;

@@ -56,6 +56,6 @@ async fn a_backlog_is_sent_no_faster_than_its_client_reads() {
     assert!(last.to_text().unwrap().contains("\"last\""), "{last:?}");
     println!(
         "{} MB missed, {MESSAGES} messages in order on one connection with 128 KiB of room",
-        MESSAGES * LENGTH >> 20
+        (MESSAGES * LENGTH) >> 20
     );
 }

@@ -11,8 +11,13 @@ document.title = `Tab of ${user}`;
 async function token() {
   const answer = await fetch(`/demo/tab/${encodeURIComponent(user)}`);
   if (!answer.ok) throw new Error(`no token: ${answer.status}`);
-  return answer.json();
+  const ticket = await answer.json();
+  // A demo that was started again has another port.
+  if (first && ticket.url !== first.url) location.reload();
+  return ticket;
 }
+
+let first = null;
 
 const say = (text) => { $('#state').textContent = text; };
 
@@ -40,7 +45,7 @@ function show({ id, data, msg_type: kind }) {
   count();
 }
 
-const first = await token();
+first = await token();
 const homing = new Homing(first.url, { token: async () => (await token()).token });
 homing.on('connected', () => say('connected'));
 homing.on('closed', ({ code, again }) => say(again === null ? `closed (${code})` : `away (${code}), coming back`));

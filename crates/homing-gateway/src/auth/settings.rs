@@ -211,6 +211,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Is there anything that says who somebody is?
+    pub fn knows_anybody(&self) -> bool {
+        !self.keys.is_empty() || self.jwks.is_some() || self.session_cookie.is_some()
+    }
+
     /// Can it be used? (What PEM and files hold is seen when they are read: [`Auth::new`](super::Auth::new).)
     ///
     /// # Errors

@@ -112,7 +112,7 @@ async fn open(intake: &Intake, node: &str, part: Part) -> Result<(Link, Consumer
     let consumer = channel.basic_consume(
         short(&queue)?,
         ShortString::from(""),
-        BasicConsumeOptions::default(),
+        BasicConsumeOptions { exclusive: part == Part::Node, ..BasicConsumeOptions::default() },
         FieldTable::default(),
     );
     let consumer = consumer.await.map_err(wrong)?;
