@@ -8,7 +8,7 @@ use homing_core::{
     wire_live::Message,
 };
 
-use crate::topic::Room;
+use crate::{net::frame, topic::Room};
 
 /// What a session speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +68,14 @@ pub struct Encoded {
     pub wire: Bytes,
     /// The same, compressed without a context (permessage-deflate), made for the first socket that wants it.
     pub deflated: OnceLock<Bytes>,
+}
+
+impl Encoded {
+    /// Of these packets.
+    pub(crate) fn new(payloads: Vec<Payload>) -> Self {
+        let wire = frame::wire(&payloads);
+        Self { payloads, wire, deflated: OnceLock::new() }
+    }
 }
 
 /// A message, encoded as often as there are dialects and no more.

@@ -9,7 +9,7 @@ use super::{
     site::Site,
 };
 use crate::{
-    parcel::{Parcel, Payload},
+    parcel::{Encoded, Parcel, Payload, Source},
     session::{Close, Link, PollReply, Socket},
 };
 
@@ -68,17 +68,19 @@ impl Out<'_> {
         self.wire.send(self.link, self.site.settings.poll_buffer, packet);
     }
 
-    /// Sends a parcel that all sessions of this dialect get in the same form; false = it has none.
+    /// Sends a parcel that all sessions of this dialect get in the same form; false = it has none. What waits for clients that
+    /// poll is the same bytes for all of them.
     pub(crate) fn send_parcel(&mut self, parcel: &Arc<Parcel>) -> bool {
         if self.wire.carrier == Carrier::WebSocket && self.link.send(parcel) {
             return true;
         }
-        let packets = crate::socketio::encode(&parcel.source, self.wire.version.dialect(), self.site.settings.meta);
-        let any = packets.is_some();
-        for packet in packets.into_iter().flatten() {
-            self.send(packet);
+        let (dialect, meta) = (self.wire.version.dialect(), self.site.settings.meta);
+        let encode = |source: &Source| crate::socketio::encode(source, dialect, meta).map(Encoded::new);
+        let Some(encoded) = parcel.encoded(dialect, encode) else { return false };
+        for packet in &encoded.payloads {
+            self.send(packet.clone());
         }
-        any
+        true
     }
 
     /// Ends the session behind what was sent.

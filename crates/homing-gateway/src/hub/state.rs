@@ -365,8 +365,7 @@ impl State {
 
 fn encode_safely(encode: &dyn Encode, source: &Source, dialect: Dialect) -> Option<Encoded> {
     let payloads = catch_unwind(AssertUnwindSafe(|| encode.encode(source, dialect))).ok().flatten()?;
-    let wire = frame::wire(&payloads);
-    Some(Encoded { payloads, wire, deflated: std::sync::OnceLock::new() })
+    Some(Encoded::new(payloads))
 }
 
 /// Bytes that a held parcel keeps alive, about.

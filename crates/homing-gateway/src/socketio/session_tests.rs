@@ -16,7 +16,7 @@ use crate::{
         Site,
         fake::{At, Gate, Rig, known, site},
     },
-    parcel::{Emit, Parcel, Source},
+    parcel::{Dialect, Emit, Parcel, Payload, Source},
     session::Session as _,
     socketio::{Read, Settings},
 };
@@ -533,6 +533,24 @@ fn the_shard_writes_by_itself_only_where_nothing_is_followed() {
     assert!(!rig.link.direct);
     let (rig, _) = Rig::polling(&site(Settings { inbox: false, ..settings() }, None), Version::V3, Some("user:42"));
     assert!(!rig.link.direct);
+}
+
+#[test]
+fn what_waits_for_clients_that_poll_is_there_once() {
+    let site = site(settings(), None);
+    for (version, dialect) in [(Version::V3, Dialect::Engine3), (Version::V4, Dialect::Engine4)] {
+        let (parcel, mut rig) = (message("a", 1), Rig::polling(&site, version, Some("user:42")).0);
+        if version == Version::V4 {
+            rig.post("40").unwrap();
+            rig.got();
+        }
+        attend(&mut rig);
+        rig.deliver(&parcel);
+        let kept = parcel.encoded(dialect, |_| panic!("the session made its own")).unwrap();
+        let [Payload::Text(text)] = kept.payloads.as_slice() else { panic!("{kept:?}") };
+        assert_eq!(text, r#"42["notify",1]"#);
+        assert!(!text.is_unique(), "the session has the same");
+    }
 }
 
 #[test]
