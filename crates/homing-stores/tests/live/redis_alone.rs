@@ -165,6 +165,24 @@ async fn what_was_buried_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_no_streams_loses_no_scheduled_message() {
+    let settings = settings();
+    let (key, prefix) = (settings.schedule.key.clone(), settings.prefix.clone());
+    let ports = World::at(redis_url(), settings).node("a");
+    let mut producer = foreign(&redis_url()).await;
+    let meta = format!("{prefix}{{u:42}}:meta");
+    let () = producer.sadd(&meta, "junk").await.unwrap();
+    let () = producer.zadd(&key, "member", 1).await.unwrap();
+    let due = Post { once: Once::Due { member: "member".into() }, ..post(&user("42"), "x") };
+    let error = ports.inbox.post(std::slice::from_ref(&due)).await.unwrap_err();
+    assert!(error.to_string().contains("WRONGTYPE"), "{error}");
+    assert_eq!(producer.zcard::<_, u32>(&key).await.unwrap(), 1);
+    let () = producer.del(&meta).await.unwrap();
+    assert!(ports.inbox.post(&[due]).await.unwrap()[0].fresh);
+    assert_eq!(producer.zcard::<_, u32>(&key).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn everyones_stream_costs_a_user_little() {
     let server = Server::start(&[]).await;
     let world = World::at(server.url(), settings());

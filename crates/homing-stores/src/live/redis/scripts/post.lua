@@ -59,18 +59,19 @@ for i = 3, #KEYS do
   at = at + 9
   local log, meta, ids = base .. ':log', base .. ':meta', base .. ':ids'
 
+  -- e epoch, t top, f first kept, b bytes kept, o time of the first kept, w when the ids were last looked through,
+  -- c and p: the top then, and at the time before. It is read before anything is written: should a key turn out to be
+  -- something else than a stream's, what was written would stay, and a member that was taken would be lost.
+  local m = redis.call('HMGET', meta, 'e', 't', 'f', 'b', 'o', 'w', 'c', 'p')
+  local epoch = m[1]
+  local known = epoch and redis.call('ZSCORE', ids, id)
+
   local fresh, place, field, copies = true, 0, nil, nil
   if kind == 'c' then
     fresh, place, field, copies = copied(base, first_of, second_of, id)
   elseif kind == 'd' then
     fresh = taken(first_of, id)
   end
-
-  -- e epoch, t top, f first kept, b bytes kept, o time of the first kept, w when the ids were last looked through,
-  -- c and p: the top then, and at the time before
-  local m = redis.call('HMGET', meta, 'e', 't', 'f', 'b', 'o', 'w', 'c', 'p')
-  local epoch = m[1]
-  local known = epoch and redis.call('ZSCORE', ids, id)
   if known then
     fresh, place = false, tonumber(known)
   end
