@@ -20,6 +20,12 @@ pub fn open(config: &Config, node: &str, clock: &Arc<dyn Clock>) -> anyhow::Resu
         (None, true) => Settings::default(),
         (None, false) => return Ok(None),
     };
+    settings.check().map_err(anyhow::Error::msg)?;
+    if let Some(gateway) = &config.gateway
+        && gateway.node.beat > settings.presence_ttl / 3
+    {
+        bail!("gateway.node.beat: must be at most a third of live.presence_ttl, or a node that lives counts as dead");
+    }
     if let (Some(_), Some(_)) = (&settings.url, &settings.path) {
         bail!("live.path: there is a live.url, too; one of them is enough");
     }

@@ -68,11 +68,12 @@ impl Desk for Node {
     fn behind(&self, shard: u16, stream: &Stream, last: Position) {
         let question = Question::Behind(shard, stream.clone(), last);
         let Err(TrySendError::Full(_)) = self.questions.try_send(question) else { return };
-        // The shard shows nothing of the stream until it is answered: its sessions come back.
+        // The shard shows nothing of the stream until it is answered. No place is like none of the sessions': all come back.
         let (shards, stream) = (self.shards.get().cloned(), stream.clone());
         self.runtime.spawn(async move {
             if let Some(shards) = shards {
-                let order = Order::CaughtUp { stream, whole: false, top: last, messages: Vec::new() };
+                let top = Position::default();
+                let order = Order::CaughtUp { stream, whole: false, top, messages: Vec::new() };
                 shards.order(shard, order).await;
             }
         });

@@ -61,8 +61,9 @@ impl Node {
                 }
                 Err(error) if Instant::now() >= give_up => {
                     warn!(%error, "What was missed could not be looked up; the sessions are to come back.");
-                    for (stream, last) in places {
-                        let order = Order::CaughtUp { stream, whole: false, top: last, messages: Vec::new() };
+                    for (stream, _) in places {
+                        let top = Position::default();
+                        let order = Order::CaughtUp { stream, whole: false, top, messages: Vec::new() };
                         self.order(shard, order).await;
                     }
                     return;
