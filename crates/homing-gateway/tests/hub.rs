@@ -428,6 +428,18 @@ fn beyond_the_limit_a_websocket_is_told_to_come_later_and_http_works() {
 }
 
 #[test]
+fn who_says_nothing_gives_way_when_others_wait() {
+    let settings = Settings { handshakes: 4, handshake_timeout: Duration::from_secs(600), ..one() };
+    let (stage, _) = Stage::puppets(settings);
+    let silent: Vec<_> = (0..12).map(|_| TcpStream::connect(stage.addr).unwrap()).collect();
+    stage.until(|counts| counts.handshakes == 4);
+    // Behind all of them.
+    stage.puppet("/").0.bye();
+    drop(silent);
+    stage.until(|counts| *counts == Counts::default());
+}
+
+#[test]
 fn handshakes_in_progress_are_capped_and_time_out() {
     let settings = Settings { handshakes: 4, handshake_timeout: Duration::from_millis(300), ..one() };
     let (stage, _) = Stage::puppets(settings);

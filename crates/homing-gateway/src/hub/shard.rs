@@ -10,7 +10,7 @@ use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
     sync::{Notify, mpsc, oneshot},
     task::spawn_local,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
@@ -31,6 +31,8 @@ use crate::{
     session::{Admission, Close, Session, SessionKey, code},
 };
 
+/// While there is no room for another handshake, those give way that have taken longer.
+const CROWDED: Duration = Duration::from_secs(1);
 /// So many connections are accepted before others have their turn.
 const ACCEPTS: u32 = 32;
 /// So many alarms go off before others have their turn.
@@ -149,7 +151,9 @@ async fn accept(state: Rc<RefCell<State>>, listener: TcpListener, tls: Option<Ar
     let mut turn = 0;
     loop {
         while counters.handshakes.get() >= handshakes {
-            room.notified().await;
+            if timeout(CROWDED, room.notified()).await.is_err() {
+                state.borrow_mut().make_room(CROWDED);
+            }
         }
         match listener.accept().await {
             Ok((stream, _)) => {

@@ -142,6 +142,19 @@ impl State {
         }
     }
 
+    /// Connections that have been silent about what they want for so long are cut off: others wait.
+    pub(super) fn make_room(&mut self, time: Duration) {
+        self.refresh();
+        let spare = self.settings.handshake_timeout.saturating_sub(time);
+        let latest = self.now + u64::try_from(spare.as_millis()).unwrap_or(u64::MAX / 2);
+        let slow = |sock: &Sock| sock.phase == Phase::Opening && sock.deadline <= latest;
+        let ids: Vec<_> = self.socks.iter().filter(|(_, sock)| slow(sock)).map(|(id, _)| id).collect();
+        for id in ids.into_iter().filter_map(|id| u32::try_from(id).ok()) {
+            self.tally.refused(408);
+            self.kill(id);
+        }
+    }
+
     /// Its task removes it.
     pub(super) fn kill(&mut self, id: u32) {
         self.set_phase(id, Phase::Dead);
