@@ -74,7 +74,7 @@ pub async fn serve(config: &Config, kit: &Kit, listeners: Vec<TcpListener>, fixt
     let parts = Parts {
         settings,
         name: name.as_str().into(),
-        stores: node::Stores { inbox: ports.inbox, bus: ports.bus, presence: ports.presence, schedule: ports.schedule },
+        stores: ports,
         clock: Arc::clone(&kit.cx.clock),
         status: Arc::new(Told(Arc::clone(&kit.cx.status))),
         metrics: metrics.map(|metrics| Arc::new(move || metrics.render()) as _),

@@ -338,6 +338,31 @@ pub trait Schedule: Send + Sync {
     fn changed(&self) -> BoxFuture<'_, ()>;
 }
 
+/// A backend by its ports.
+#[derive(Clone)]
+pub struct Ports {
+    /// Streams.
+    pub inbox: Arc<dyn Inbox>,
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// Who is online.
+    pub presence: Arc<dyn Presence>,
+    /// Messages that wait for their time.
+    pub schedule: Arc<dyn Schedule>,
+}
+
+impl Ports {
+    /// One object that is all of them.
+    pub fn of<T: Inbox + Bus + Presence + Schedule + 'static>(backend: &Arc<T>) -> Self {
+        Self {
+            inbox: Arc::clone(backend) as _,
+            bus: Arc::clone(backend) as _,
+            presence: Arc::clone(backend) as _,
+            schedule: Arc::clone(backend) as _,
+        }
+    }
+}
+
 /// The store of live delivery could not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {source}")]

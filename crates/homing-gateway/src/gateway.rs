@@ -8,7 +8,10 @@ use std::{
 };
 
 use axum::{extract::State, http::StatusCode, routing::get};
-use homing_core::clock::{Clock, SystemClock};
+use homing_core::{
+    clock::{Clock, SystemClock},
+    live,
+};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +23,7 @@ use crate::{
     http::Server,
     hub::{self, Hub, Ports},
     identity::Authenticate,
-    node::{self, Node, Status, Stores},
+    node::{self, Node, Status},
     parcel::{Dialect, Encode, Payload, Source},
     plain::{self, Door},
     rpc::{self, Rpc},
@@ -107,7 +110,7 @@ pub struct Parts {
     /// Its name among nodes.
     pub name: Arc<str>,
     /// Streams, bus, presence, schedule.
-    pub stores: Stores,
+    pub stores: live::Ports,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// Where its health is told.

@@ -34,10 +34,7 @@ mod shelf;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
-use homing_core::{
-    clock::Clock,
-    live::{Bus, Inbox, Presence, Schedule},
-};
+use homing_core::{clock::Clock, live::Ports};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -54,19 +51,6 @@ pub trait Shards: Send + Sync {
     fn order(&self, shard: u16, order: Order) -> BoxFuture<'_, ()>;
 }
 
-/// The stores and the bus of a node.
-#[derive(Clone)]
-pub struct Stores {
-    /// Streams.
-    pub inbox: Arc<dyn Inbox>,
-    /// The bus.
-    pub bus: Arc<dyn Bus>,
-    /// Who is online.
-    pub presence: Arc<dyn Presence>,
-    /// Messages that wait for their time.
-    pub schedule: Arc<dyn Schedule>,
-}
-
 /// What a part of the node says of its health.
 pub trait Status: Send + Sync {
     /// The part works.
@@ -78,7 +62,7 @@ pub trait Status: Send + Sync {
 /// See the module.
 pub struct Node {
     name: Arc<str>,
-    stores: Stores,
+    stores: Ports,
     auth: Arc<dyn Authenticate>,
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -100,7 +84,7 @@ pub struct Parts {
     /// Its name, unlike that of any other node that lives: it stands in presence and in the names of queues.
     pub name: Arc<str>,
     /// Stores and bus.
-    pub stores: Stores,
+    pub stores: Ports,
     /// Who checks tokens that need the network.
     pub auth: Arc<dyn Authenticate>,
     /// Its settings.

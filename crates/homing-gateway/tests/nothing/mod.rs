@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::{self, BoxFuture};
+use homing_core::live::Ports;
 use homing_core::{
     clock::Millis,
     live::{
@@ -10,18 +11,13 @@ use homing_core::{
         Presence, Schedule, Seen, Stream, Unread,
     },
 };
-use homing_gateway::node::{Status, Stores};
+use homing_gateway::node::Status;
 
 /// All of them.
 pub(crate) struct Nothing;
 
-pub(crate) fn stores() -> Stores {
-    Stores {
-        inbox: Arc::new(Nothing),
-        bus: Arc::new(Nothing),
-        presence: Arc::new(Nothing),
-        schedule: Arc::new(Nothing),
-    }
+pub(crate) fn stores() -> Ports {
+    Ports { inbox: Arc::new(Nothing), bus: Arc::new(Nothing), presence: Arc::new(Nothing), schedule: Arc::new(Nothing) }
 }
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, LiveDown>>;

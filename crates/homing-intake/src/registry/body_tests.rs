@@ -37,7 +37,10 @@ fn what_is_wrong_is_named() {
     refused(r#"{"id":"i"}"#, "app: is missing: its name, as the accounts have it");
     let with = |rest: &str| format!(r#"{{"id":"i","app":"a"{rest}}}"#);
     refused(&with(""), "platform: is missing: android, ios, harmony, web, mqtt, webhook, socket");
-    refused(&with(r#","platform":"symbian""#), "platform: is none of android, ios, harmony, web, mqtt, webhook, socket");
+    refused(
+        &with(r#","platform":"symbian""#),
+        "platform: is none of android, ios, harmony, web, mqtt, webhook, socket",
+    );
     refused(
         &with(r#","plattform":"ios""#),
         "plattform: is not known; there are id, app, platform, env, tokens, locale, model, topics",

@@ -8,7 +8,7 @@
 //!
 //! Both pass the same contract, `tests/live_contract.rs`. `settings.rs` has what is configured, `ears.rs` the bounded
 //! buffer of what was heard, `reads.rs` how it is kept what a user has read, `old.rs` the form of a history from before
-//! Homing, [`PresenceLookup`] the rule "online" over [`Presence`].
+//! Homing, [`PresenceLookup`] the rule "online" over presence.
 
 mod ears;
 pub mod embedded;
@@ -19,37 +19,10 @@ mod reads;
 pub mod redis;
 mod settings;
 
-use std::sync::Arc;
-
-use homing_core::live::{Bus, Inbox, Presence, Schedule};
+pub use homing_core::live::Ports;
 
 pub use self::{
     failure::MAX_BODY,
     presence_lookup::PresenceLookup,
     settings::{OldHistory, Schedule as ScheduleSettings, Settings, Unit},
 };
-
-/// A backend by its ports.
-#[derive(Clone)]
-pub struct Ports {
-    /// Streams.
-    pub inbox: Arc<dyn Inbox>,
-    /// The bus.
-    pub bus: Arc<dyn Bus>,
-    /// Who is online.
-    pub presence: Arc<dyn Presence>,
-    /// Messages that wait for their time.
-    pub schedule: Arc<dyn Schedule>,
-}
-
-impl Ports {
-    /// One object that is all of them.
-    pub fn of<T: Inbox + Bus + Presence + Schedule + 'static>(backend: &Arc<T>) -> Self {
-        Self {
-            inbox: Arc::clone(backend) as _,
-            bus: Arc::clone(backend) as _,
-            presence: Arc::clone(backend) as _,
-            schedule: Arc::clone(backend) as _,
-        }
-    }
-}
