@@ -101,7 +101,7 @@ impl Sink for Node {
             };
             let post = self.copy(stream, id, &message, raw);
             if let Err(error) = self.stores.inbox.post(std::slice::from_ref(&post)).await {
-                self.status.down("inbox", &error.to_string());
+                self.failed(&error);
                 let Post { stream, .. } = post;
                 let parcel = Arc::new(Parcel::new(Of::Message { stream: stream.clone(), at: None, message }));
                 self.order_all(|| Order::Deliver {
@@ -141,6 +141,13 @@ impl Health for Node {
 }
 
 impl Node {
+    /// A store that refuses one message is well.
+    fn failed(&self, error: &LiveDown) {
+        if !error.refused {
+            self.status.down("inbox", &error.to_string());
+        }
+    }
+
     fn count(&self, source: usize, kind: &'static str) {
         let name = self.sources.get(source).map_or_else(String::new, |source| source.name.clone());
         metrics::counter!(meter::EMITS, "source" => name, "kind" => kind).increment(1);
@@ -197,7 +204,7 @@ impl Node {
             Ok(_) => true,
             Err(error) => {
                 warn!(%error, "An emit could not be stored; it is shown to those who are here.");
-                self.status.down("inbox", &error.to_string());
+                self.failed(&error);
                 false
             }
         }

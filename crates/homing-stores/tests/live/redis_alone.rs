@@ -170,16 +170,25 @@ async fn a_key_that_is_no_streams_loses_no_scheduled_message() {
     let (key, prefix) = (settings.schedule.key.clone(), settings.prefix.clone());
     let ports = World::at(redis_url(), settings).node("a");
     let mut producer = foreign(&redis_url()).await;
-    let meta = format!("{prefix}{{u:42}}:meta");
-    let () = producer.sadd(&meta, "junk").await.unwrap();
-    let () = producer.zadd(&key, "member", 1).await.unwrap();
-    let due = Post { once: Once::Due { member: "member".into() }, ..post(&user("42"), "x") };
-    let error = ports.inbox.post(std::slice::from_ref(&due)).await.unwrap_err();
-    assert!(error.to_string().contains("WRONGTYPE"), "{error}");
-    assert_eq!(producer.zcard::<_, u32>(&key).await.unwrap(), 1);
-    let () = producer.del(&meta).await.unwrap();
-    assert!(ports.inbox.post(&[due]).await.unwrap()[0].fresh);
-    assert_eq!(producer.zcard::<_, u32>(&key).await.unwrap(), 0);
+    for part in ["meta", "log", "ids"] {
+        let junk = format!("{prefix}{{u:{part}}}:{part}");
+        let () = producer.sadd(&junk, "junk").await.unwrap();
+        // Of a stream that was never there, what stands where its log would be is in nobody's way; so let it be there.
+        let meta = format!("{prefix}{{u:{part}}}:meta");
+        if part != "meta" {
+            for (field, value) in [("e", 7), ("t", 0), ("f", 1), ("b", 0), ("o", 0), ("w", 0), ("c", 0), ("p", 0)] {
+                let () = producer.hset(&meta, field, value).await.unwrap();
+            }
+        }
+        let () = producer.zadd(&key, part, 1).await.unwrap();
+        let due = Post { once: Once::Due { member: part.into() }, ..post(&user(part), "x") };
+        let error = ports.inbox.post(std::slice::from_ref(&due)).await.unwrap_err();
+        assert!(error.to_string().contains("WRONGTYPE"), "{part}: {error}");
+        assert_eq!(producer.zcard::<_, u32>(&key).await.unwrap(), 1, "{part}");
+        let () = producer.del(&junk).await.unwrap();
+        assert!(ports.inbox.post(&[due]).await.unwrap()[0].fresh, "{part}");
+        assert_eq!(producer.zcard::<_, u32>(&key).await.unwrap(), 0, "{part}");
+    }
 }
 
 #[tokio::test]

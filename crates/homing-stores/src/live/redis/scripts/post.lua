@@ -70,6 +70,8 @@ for i = 3, #KEYS do
   if kind == 'c' then
     fresh, place, field, copies = copied(base, first_of, second_of, id)
   elseif kind == 'd' then
+    -- As with the first read: it fails here, or not at all.
+    redis.call('LLEN', log)
     fresh = taken(first_of, id)
   end
   if known then
