@@ -1,5 +1,6 @@
 //! The gateway: real clients and emitters of others against it.
 
+mod answers;
 mod calls;
 mod drain;
 mod durable;
