@@ -24,9 +24,8 @@ impl Node {
         let fits = |backlog: &Backlog| {
             backlog.messages.iter().map(|stored| stored.body.len()).sum::<usize>() <= self.settings.replay_bytes
         };
-        let mut recovered = named.into_iter().zip(backlogs).filter(|(_, backlog)| backlog.recovered && fits(backlog));
-        let mut known: Vec<(Stream, Backlog)> = Vec::new();
-        known.extend(recovered.by_ref().map(|((stream, _), backlog)| (stream, backlog)));
+        let recovered = named.into_iter().zip(backlogs).filter(|(_, backlog)| backlog.recovered && fits(backlog));
+        let mut known: Vec<(Stream, Backlog)> = recovered.map(|((stream, _), backlog)| (stream, backlog)).collect();
         let fresh: Vec<Stream> = streams
             .iter()
             .map(|(stream, _)| stream)

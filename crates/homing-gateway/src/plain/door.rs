@@ -31,11 +31,6 @@ impl Door {
         Ok(Self { shared: Arc::new(Shared { settings, auth, clock }) })
     }
 
-    /// Does it take any path? Then it is to be asked last.
-    pub fn takes_any(&self) -> bool {
-        self.shared.settings.ws_paths.iter().any(|own| is_any(own))
-    }
-
     fn takes(&self, path: &str) -> bool {
         let bare = |path: &'_ str| -> String { path.trim_end_matches('/').to_owned() };
         self.shared.settings.ws_paths.iter().any(|own| is_any(own) || bare(own) == bare(path))

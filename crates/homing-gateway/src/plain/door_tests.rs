@@ -53,7 +53,6 @@ fn check(door: &Door, request: &Request, expected: u16) {
 #[test]
 fn paths_are_as_configured() {
     let usual = door(json!({}));
-    assert!(!usual.takes_any());
     for (path, expected) in [("/ws", 101), ("/ws/", 101), ("/", 404), ("/wss", 404), ("/ws/x", 404), ("", 404)] {
         check(&usual, &request(path), expected);
     }
@@ -63,7 +62,6 @@ fn paths_are_as_configured() {
     }
     for any in ["*", ""] {
         let any = door(json!({"ws_paths": [any]}));
-        assert!(any.takes_any());
         check(&any, &request("/whatever"), 101);
     }
 }
